@@ -1,0 +1,109 @@
+import { z } from "zod";
+import { NODE_ID_PATTERN } from "../names.ts";
+import { TASK_TYPES } from "../task-types.ts";
+
+/** Version of every wire message; a reader refuses one that it does not know. */
+export const WIRE_VERSION = 1;
+/** Largest body of a specification part or a chunk. NATS's own limit is 1 MiB; headers and signature need room. */
+export const MAX_BODY_BYTES = 512 * 1024;
+
+export const nodeIdSchema = z.string().regex(new RegExp(NODE_ID_PATTERN));
+export const taskUidSchema = z.string().regex(/^[A-Za-z0-9-]{1,64}$/);
+const digestSchema = z.string().regex(/^[0-9a-f]{64}$/);
+const counter = z.int().min(0);
+
+/** (task uid, run, shard, epoch): the unit of assignment. */
+export const assignmentKeySchema = z.object({
+  task: taskUidSchema,
+  run: counter,
+  shard: counter,
+  epoch: z.int().min(1),
+});
+export type AssignmentKey = z.infer<typeof assignmentKeySchema>;
+
+/** One text for logs and maps. */
+export const assignmentKeyText = (key: AssignmentKey) => `${key.task}.${key.run}.${key.epoch}.${key.shard}`;
+
+/** Item numbers as inclusive ranges in ascending order, without overlap: [[0, 499], [600, 999]]. */
+export const itemRangesSchema = z.array(z.tuple([counter, counter])).max(4096);
+export type ItemRanges = z.infer<typeof itemRangesSchema>;
+
+export const assignmentSchema = assignmentKeySchema.extend({
+  /** sha256 of the {@link workSpecSchema} document, fetched as `spec.<node>.<digest>`. */
+  spec: digestSchema,
+  /** Who may write results for this assignment: signed by the operator, sent along with every chunk. */
+  grant: z.string().max(2048),
+  priority: z.int(),
+  /** Every chunk up to and including this one is committed without a gap; -1: none yet. */
+  acceptedThrough: z.int().min(-1),
+  /** Items accepted already (from an earlier epoch): not to be computed again. */
+  acceptedItems: itemRangesSchema,
+  /** Bytes reserved for it on this node. */
+  reservedBytes: z.int().min(0),
+});
+export type Assignment = z.infer<typeof assignmentSchema>;
+
+/** What a node should be doing now. Leaving the document means stop, never "accepted". */
+export const desiredDocumentSchema = z.object({
+  v: z.literal(WIRE_VERSION),
+  node: nodeIdSchema,
+  /** Raised when the operator's state was restored from a backup; counts before revision. */
+  generation: counter,
+  revision: counter,
+  assignments: z.array(assignmentSchema).max(512),
+});
+export type DesiredDocument = z.infer<typeof desiredDocumentSchema>;
+
+export const workFileSchema = z.object({
+  path: z.string().min(1).max(255),
+  sha256: digestSchema,
+  sizeBytes: counter,
+  /** Addresses to try in turn. */
+  urls: z.array(z.string()).max(8),
+});
+export type WorkFile = z.infer<typeof workFileSchema>;
+
+const formatSchema = z.enum(["auto", "text", "csv", "tsv", "json", "jsonl"]);
+export type InputFormat = z.infer<typeof formatSchema>;
+
+export const workInputSchema = z.discriminatedUnion("kind", [
+  /** The concatenated parts are a JSON array of strings. */
+  z.object({ kind: z.literal("items"), parts: z.array(digestSchema).max(64) }),
+  /** The concatenated parts are a document, bytes as the user gave them. */
+  z.object({
+    kind: z.literal("document"),
+    parts: z.array(digestSchema).max(64),
+    format: formatSchema,
+    field: z.string().optional(),
+  }),
+  /** A file below the node's data root. */
+  z.object({ kind: z.literal("file"), path: z.string(), format: formatSchema, field: z.string().optional() }),
+]);
+export type WorkInput = z.infer<typeof workInputSchema>;
+
+/** Everything that a node needs to do the work of a task. Immutable: its address is its digest. */
+export const workSpecSchema = z.object({
+  v: z.literal(WIRE_VERSION),
+  task: z.object({ uid: taskUidSchema, namespace: z.string(), name: z.string() }),
+  type: z.enum(TASK_TYPES),
+  model: z.object({
+    name: z.string(),
+    variant: z.string(),
+    runtime: z.literal("onnx"),
+    contextLength: z.int().min(1),
+    memoryBytes: counter,
+    files: z.array(workFileSchema).min(1).max(32),
+  }),
+  input: workInputSchema,
+  parameters: z.object({
+    topK: z.int().optional(),
+    maxNewTokens: z.int().optional(),
+    temperature: z.number().optional(),
+    topP: z.number().optional(),
+    repetitionPenalty: z.number().optional(),
+    seed: z.int().optional(),
+    stop: z.array(z.string()).optional(),
+  }),
+});
+export type WorkSpec = z.infer<typeof workSpecSchema>;
+export type WorkModel = WorkSpec["model"];

@@ -1,0 +1,72 @@
+import { z } from "zod";
+import { TIERS } from "../tiers.ts";
+import { assignmentKeySchema, nodeIdSchema, WIRE_VERSION } from "./documents.ts";
+import { itemErrorSchema } from "./results.ts";
+
+const counter = z.int().min(0);
+
+export const modelReportSchema = z.object({
+  model: z.string(),
+  variant: z.string(),
+  state: z.enum(["Downloading", "Ready", "Loaded", "Failed"]),
+  downloadedBytes: counter,
+  sizeBytes: counter,
+  /** Seconds for the rest at the present rate; absent when not downloading. */
+  etaSeconds: counter.optional(),
+  /** Memory of the engine's processes for this model, when loaded. */
+  memoryBytes: counter.optional(),
+  /** Median milliseconds per item of the last hundred items. */
+  itemMs: z.number().min(0).optional(),
+  error: itemErrorSchema.optional(),
+});
+export type ModelReport = z.infer<typeof modelReportSchema>;
+
+export const assignmentReportSchema = assignmentKeySchema.extend({
+  phase: z.enum(["Assigned", "Downloading", "Loading", "Running", "Done", "Failed"]),
+  /** Items with a result in the outbox or beyond. */
+  produced: counter,
+  total: counter.optional(),
+  /** When the oldest chunk that is not accepted was sealed. */
+  oldestPendingAt: z.iso.datetime().optional(),
+  modelLoadMs: z.number().min(0).optional(),
+  itemMs: z.number().min(0).optional(),
+  /** Why the phase is Failed, or what delays it. */
+  error: itemErrorSchema.optional(),
+});
+export type AssignmentReport = z.infer<typeof assignmentReportSchema>;
+
+/**
+ * What a node says about itself, every few seconds and at once on change. Complete each time: a lost one costs
+ * nothing but delay.
+ */
+export const heartbeatSchema = z.object({
+  v: z.literal(WIRE_VERSION),
+  node: nodeIdSchema,
+  nodeName: z.string().max(253),
+  agentVersion: z.string().max(64),
+  /** Made with the state folder: another one means that the outbox is gone. */
+  stateId: z.string().max(64),
+  startedAt: z.iso.datetime(),
+  sentAt: z.iso.datetime(),
+  location: z.enum(["edge", "cloud"]).optional(),
+  pool: z.string().max(253).optional(),
+  memory: z.object({
+    /** gpu: memory of the card. ram: a declared budget on a node without one. */
+    kind: z.enum(["gpu", "ram"]),
+    totalBytes: counter,
+    /** Used by processes that aren't ours. */
+    usedByOthersBytes: counter,
+    /** Used by our engine processes. */
+    usedByUsBytes: counter,
+    device: z.string().max(256).optional(),
+  }),
+  /** Tier by the agent's own probe; absent where the memory can't be known. */
+  probedTier: z.enum(TIERS).optional(),
+  document: z.object({ generation: counter, revision: counter }),
+  outbox: z.object({ chunks: counter, bytes: counter, limitBytes: counter, full: z.boolean() }),
+  models: z.array(modelReportSchema).max(256),
+  assignments: z.array(assignmentReportSchema).max(512),
+  /** The agent drains and will be gone soon: place nothing on it. */
+  draining: z.boolean(),
+});
+export type Heartbeat = z.infer<typeof heartbeatSchema>;

