@@ -20,6 +20,7 @@ export default defineConfig({
         test: {
           name: "integration",
           include: ["test/integration/**/*.test.ts"],
+          globalSetup: ["test/support/global-cluster.ts"],
           testTimeout: 60_000,
           hookTimeout: 600_000,
           // Two cores: servers under test compete with each other before they compete with the tests.

@@ -2,16 +2,13 @@
  * Typed operations on any kind of the Kubernetes API over one pool of connections.
  *
  * Every call has a time limit of its own and takes the caller's AbortSignal; every failure is an `AutoglmError`
- * (errors.ts). Calls are never repeated here: the queue above retries. At most `maxConcurrentCalls` run at once,
- * which bounds the connections to that number plus one per watch.
+ * (errors.ts). Nothing is repeated here: the queue above retries.
  *
  * Writes are server-side apply under one field manager, except create (deterministic names), merge patch
  * (finalizers, annotations) and delete.
  */
-import { statSync } from "node:fs";
-import { delimiter } from "node:path";
-import { AutoglmError, hasErrorCode } from "@autoglm/api";
-import { KubeConfig } from "@kubernetes/client-node";
+import { hasErrorCode } from "@autoglm/api";
+import type { KubeConfig } from "@kubernetes/client-node";
 import { type AuthenticatedTarget, PooledConnection } from "./connection.ts";
 import { errorFromConnection, errorFromResponse, type RequestSubject } from "./errors.ts";
 import { type Clock, type KubeMetrics, noMetrics, systemClock } from "./ports.ts";
@@ -24,11 +21,10 @@ import {
   resourceName,
   resourcePath,
 } from "./resource.ts";
-import { Slots } from "./slots.ts";
 import { openWatch, type WatchRequest, type WatchStream } from "./watch.ts";
 
 const DEFAULT_TIMEOUT_MS = 15_000;
-const DEFAULT_CONCURRENT_CALLS = 4;
+const DEFAULT_CONNECTIONS = 4;
 const PAGE_SIZE = 500;
 
 export interface KubeClientOptions {
@@ -36,8 +32,8 @@ export interface KubeClientOptions {
   readonly fieldManager?: string;
   /** Time limit of a call that names none; default 15 s. */
   readonly timeoutMs?: number;
-  /** Default 4. */
-  readonly maxConcurrentCalls?: number;
+  /** For calls, watches excepted; default 4. Calls wait for one of them, within their time limit. */
+  readonly maxConnections?: number;
   readonly metrics?: KubeMetrics;
   readonly clock?: Clock;
 }
@@ -94,16 +90,14 @@ export class KubeClient {
   readonly #timeoutMs: number;
   readonly #metrics: KubeMetrics;
   readonly #clock: Clock;
-  readonly #slots: Slots;
 
   /** @param config Its current context says where to and as whom; use `loadKubeClient` unless you have one. */
   constructor(config: KubeConfig, options: KubeClientOptions = {}) {
-    this.#connection = new PooledConnection(config);
+    this.#connection = new PooledConnection(config, options.maxConnections ?? DEFAULT_CONNECTIONS);
     this.#fieldManager = options.fieldManager ?? "autoglm-operator";
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#metrics = options.metrics ?? noMetrics;
     this.#clock = options.clock ?? systemClock;
-    this.#slots = new Slots(options.maxConcurrentCalls ?? DEFAULT_CONCURRENT_CALLS);
   }
 
   /** Throws NotFound. */
@@ -162,7 +156,11 @@ export class KubeClient {
   }
 
   /** Throws AlreadyExists. */
-  async create<T extends KubeObject>(resource: Resource<T>, object: T, options: CallOptions = {}): Promise<T> {
+  async create<T extends KubeObject>(
+    resource: Resource<T>,
+    object: T,
+    options: CallOptions = {},
+  ): Promise<T> {
     return this.#json<T>({
       method: "POST",
       path: resourcePath(resource, { namespace: object.metadata.namespace }),
@@ -174,7 +172,11 @@ export class KubeClient {
   }
 
   /** Server-side apply: creates or merges; the fields that `object` holds become this manager's. */
-  async apply<T extends KubeObject>(resource: Resource<T>, object: T, options: ApplyOptions = {}): Promise<T> {
+  async apply<T extends KubeObject>(
+    resource: Resource<T>,
+    object: T,
+    options: ApplyOptions = {},
+  ): Promise<T> {
     return this.#apply(resource, object, undefined, options);
   }
 
@@ -226,14 +228,11 @@ export class KubeClient {
     const subject = request.subject ?? { method: request.method.toLowerCase(), resource: request.path };
     const limit = AbortSignal.timeout(request.timeoutMs ?? this.#timeoutMs);
     const signal = request.signal === undefined ? limit : AbortSignal.any([limit, request.signal]);
-    const release = await this.#slots.take(signal).catch((cause: unknown) => {
-      throw errorFromConnection(subject, cause, request.signal?.aborted === true);
-    });
     const startedAt = this.#clock.now();
     const labels = { method: subject.method, resource: subject.resource };
     let code = "error";
     try {
-      const target = await this.#connection.target();
+      const target = await this.#connection.target("call");
       const response = await target.dispatcher.request({
         origin: target.origin,
         path: withQuery(target, request.path, request.query ?? {}),
@@ -242,7 +241,9 @@ export class KubeClient {
           ...target.headers,
           accept: "application/json",
           "user-agent": "autoglm",
-          ...(request.body === undefined ? {} : { "content-type": request.contentType ?? "application/json" }),
+          ...(request.body === undefined
+            ? {}
+            : { "content-type": request.contentType ?? "application/json" }),
         },
         body: request.body === undefined ? null : JSON.stringify(request.body),
         signal,
@@ -256,7 +257,6 @@ export class KubeClient {
       if (code === "error") code = error.code;
       throw error;
     } finally {
-      release();
       this.#metrics.count("rest_client_requests_total", { ...labels, code });
       this.#metrics.observe(
         "rest_client_request_duration_seconds",
@@ -269,7 +269,7 @@ export class KubeClient {
   /** One watch connection; informer.ts is what keeps watching. */
   async watch<T extends KubeObject>(resource: Resource<T>, request: WatchRequest): Promise<WatchStream<T>> {
     const subject = subjectOf("watch", resource);
-    const target = await this.#connection.target().catch((cause: unknown) => {
+    const target = await this.#connection.target("watch").catch((cause: unknown) => {
       throw errorFromConnection(subject, cause, request.signal.aborted);
     });
     const path = withQuery(target, resourcePath(resource, { namespace: request.namespace }), {
@@ -346,49 +346,4 @@ function withQuery(
 
 function headerOf(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value[0] : value;
-}
-
-export interface LoadOptions extends KubeClientOptions {
-  /** A kubeconfig, or several joined as in KUBECONFIG. Absent: the service account of the pod that this runs in. */
-  readonly kubeconfigPath?: string | undefined;
-  /** Absent: the kubeconfig's current context. */
-  readonly context?: string | undefined;
-}
-
-const SERVICE_ACCOUNT_TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-
-/** Throws InvalidOption, naming what is missing. Opens no connection yet. */
-export function loadKubeClient(options: LoadOptions = {}): KubeClient {
-  const config = new KubeConfig();
-  if (options.kubeconfigPath === undefined) {
-    if (statSync(SERVICE_ACCOUNT_TOKEN, { throwIfNoEntry: false }) === undefined) {
-      throw new AutoglmError("InvalidOption", "no kubeconfig was given, and this does not run in a pod");
-    }
-    config.loadFromCluster();
-  } else {
-    loadFiles(config, options.kubeconfigPath);
-  }
-  if (options.context !== undefined) {
-    if (config.getContextObject(options.context) === null) {
-      throw new AutoglmError("InvalidOption", `the kubeconfig has no context "${options.context}"`);
-    }
-    config.setCurrentContext(options.context);
-  }
-  return new KubeClient(config, options);
-}
-
-function loadFiles(config: KubeConfig, paths: string): void {
-  for (const [index, path] of paths.split(delimiter).filter(Boolean).entries()) {
-    try {
-      if (index === 0) {
-        config.loadFromFile(path);
-        continue;
-      }
-      const further = new KubeConfig();
-      further.loadFromFile(path);
-      config.mergeConfig(further, true);
-    } catch (cause) {
-      throw new AutoglmError("InvalidOption", `the kubeconfig ${path} can't be read`, { cause });
-    }
-  }
 }

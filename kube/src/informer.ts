@@ -157,7 +157,8 @@ export class Informer<T extends KubeObject> {
       const expired = hasErrorCode(error, "WatchExpired");
       if (expired) this.#resourceVersion = undefined;
       this.#failures = madeProgress ? 1 : this.#failures + 1;
-      const backoff = expired && this.#failures === 1 ? 0 : backoffMs(RESTART_BACKOFF, this.#failures, random);
+      const backoff =
+        expired && this.#failures === 1 ? 0 : backoffMs(RESTART_BACKOFF, this.#failures, random);
       const delayMs = typeof error.retry === "object" ? Math.max(backoff, error.retry.afterMs) : backoff;
       metrics.count("autoglm_informer_restarts_total", { ...this.#labels, reason: error.code });
       log.warn({ ...this.#labels, code: error.code, error: error.message, delayMs }, "watch starts again");

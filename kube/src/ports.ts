@@ -85,7 +85,7 @@ export const KUBE_METRICS = {
   autoglm_status_writes_total: {
     type: "counter",
     labels: ["resource", "outcome"],
-    help: "Status writes: written, unchanged, gone",
+    help: "Status writes: written, unchanged, stale, gone",
   },
   autoglm_events_total: {
     type: "counter",

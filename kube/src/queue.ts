@@ -55,7 +55,8 @@ export interface WorkQueueOptions {
 export interface AddOptions {
   /**
    * Names the state that the work is about, `metadata.generation` for an object. A key that failed for good at
-   * this version is not run again for it; an add without a version always runs.
+   * this version is not run again for it; an add without a version always runs: use that for a deletion, and
+   * when something else that the key depends on has changed.
    */
   readonly version?: string | undefined;
 }
@@ -126,7 +127,7 @@ export class WorkQueue {
     existing?.cancel();
     const cancel = this.#options.clock.after(delayMs, () => {
       this.#delayed.delete(key);
-      if (!this.#parked.has(key)) this.#enqueue(key);
+      this.add(key);
     });
     this.#delayed.set(key, { dueAtMs, cancel });
   }
@@ -156,13 +157,12 @@ export class WorkQueue {
 
   #enqueue(key: string): void {
     const { clock, metrics, name } = this.#options;
+    if (this.#dirty.has(key) || this.#again.has(key)) return;
+    metrics.count("workqueue_adds_total", { name });
     if (this.#processing.has(key)) {
-      if (!this.#again.has(key)) metrics.count("workqueue_adds_total", { name });
       this.#again.add(key);
       return;
     }
-    if (this.#dirty.has(key)) return;
-    metrics.count("workqueue_adds_total", { name });
     this.#dirty.set(key, clock.now());
     this.#startWork();
   }
@@ -192,9 +192,10 @@ export class WorkQueue {
     metrics.observe("workqueue_work_duration_seconds", { name }, (clock.now() - startedAtMs) / 1000);
     this.#processing.delete(key);
     const again = this.#again.delete(key);
-    const result = outcome instanceof Error ? this.#failed(key, outcome, again) : this.#succeeded(key, outcome, again);
+    const result =
+      outcome instanceof Error ? this.#failed(key, outcome, again) : this.#succeeded(key, outcome, again);
     metrics.count("controller_runtime_reconcile_total", { controller: name, result });
-    if (again && !this.#stopping) this.#enqueue(key);
+    if (again && !this.#stopping) this.#dirty.set(key, clock.now());
     this.#startWork();
     if (this.#processing.size === 0) this.#onIdle?.();
   }
@@ -214,20 +215,29 @@ export class WorkQueue {
     if (error.retry === "never") {
       this.#failures.delete(key);
       // Added meanwhile: the state may be another one by now, so that run decides.
-      if (!again) this.#parked.set(key, this.#versions.get(key));
-      this.#versions.delete(key);
+      if (!again) this.#park(key);
       log.warn(fields, "stopped until it changes");
       return "terminal_error";
     }
     const failures = (this.#failures.get(key) ?? 0) + 1;
     this.#failures.set(key, failures);
     const delayMs =
-      error.retry === "backoff" ? backoffMs(backoff, failures, random) : error.retry.afterMs * (1 + random() / 10);
-    const write = error.family === "bug" ? log.error : log.warn;
-    write({ ...fields, failures, delayMs, ...(error.family === "bug" ? { cause: error } : {}) }, "runs again");
+      error.retry === "backoff"
+        ? backoffMs(backoff, failures, random)
+        : error.retry.afterMs * (1 + random() / 10);
+    const failure = { ...fields, failures, delayMs };
+    if (error.family === "bug") log.error({ ...failure, cause: error }, "runs again");
+    else log.warn(failure, "runs again");
     metrics.count("workqueue_retries_total", { name });
     this.addAfter(key, delayMs);
     return "error";
+  }
+
+  #park(key: string): void {
+    this.#parked.set(key, this.#versions.get(key));
+    this.#versions.delete(key);
+    this.#delayed.get(key)?.cancel();
+    this.#delayed.delete(key);
   }
 
   #oldestWorkSeconds(): number {

@@ -109,7 +109,8 @@ export function resourcePath(
   resource: Resource,
   target: { readonly namespace?: string | undefined; readonly name?: string; readonly subresource?: string },
 ): string {
-  const segments = resource.group === "" ? ["api", resource.version] : ["apis", resource.group, resource.version];
+  const segments =
+    resource.group === "" ? ["api", resource.version] : ["apis", resource.group, resource.version];
   if (resource.namespaced && target.namespace !== undefined) segments.push("namespaces", target.namespace);
   segments.push(resource.plural);
   if (target.name !== undefined) segments.push(target.name);

@@ -7,7 +7,12 @@
  */
 import type { Dispatcher } from "undici";
 import type { AuthenticatedTarget } from "./connection.ts";
-import { errorFromConnection, errorFromResponse, errorFromWatchEvent, type RequestSubject } from "./errors.ts";
+import {
+  errorFromConnection,
+  errorFromResponse,
+  errorFromWatchEvent,
+  type RequestSubject,
+} from "./errors.ts";
 import type { KubeObject } from "./resource.ts";
 
 /** The API server answers a watch at once, long before its first event. */
@@ -25,7 +30,10 @@ export interface WatchRequest {
 
 export type WatchEvent<T extends KubeObject> =
   | { readonly type: "ADDED" | "MODIFIED" | "DELETED"; readonly object: T }
-  | { readonly type: "BOOKMARK"; readonly object: { readonly metadata: { readonly resourceVersion: string } } };
+  | {
+      readonly type: "BOOKMARK";
+      readonly object: { readonly metadata: { readonly resourceVersion: string } };
+    };
 
 export type WatchStream<T extends KubeObject> = AsyncIterable<WatchEvent<T>>;
 
