@@ -61,18 +61,20 @@ export { conditionSchema, type CelRule, type Condition, type ObjectMeta } from "
 export {
   MAX_INLINE_ITEMS,
   MAX_INLINE_ITEM_CHARACTERS,
-  MAX_PLACEMENTS,
   taskSpecSchema,
-  taskStatusSchema,
-  type PlacementPhase,
   type PlacementSpec,
-  type PlacementStatus,
   type TaskParameters,
   type TaskSpec,
   type TaskSpecInput,
-  type TaskStatus,
   type Toleration,
 } from "./kinds/task.ts";
+export {
+  MAX_PLACEMENTS,
+  taskStatusSchema,
+  type PlacementPhase,
+  type PlacementStatus,
+  type TaskStatus,
+} from "./kinds/task-status.ts";
 export {
   modelSpecSchema,
   modelStatusSchema,
@@ -100,6 +102,13 @@ export {
   type ObjectOfKind,
   type PrinterColumn,
 } from "./kinds/kinds.ts";
+export {
+  toCustomResourceDefinition,
+  type CustomResourceDefinition,
+  type CustomResourceDefinitionVersion,
+} from "./crd/custom-resource-definition.ts";
+export { toStructuralSchema, type StructuralSchema } from "./crd/structural-schema.ts";
+export { checkTaskSpec, checkTaskUpdate, type FieldProblem } from "./crd/rules.ts";
 export {
   FORGET_SUBJECT,
   STREAM_DESIRED,

@@ -57,12 +57,15 @@ export function chunkSubject(address: ChunkAddress): string {
   return `res.${nodeToken(node)}.${token(task, TOKEN, "task uid")}.${run}.${epoch}.${shard}.${chunk}`;
 }
 
+/** A count in the one way of writing it, so that no two subjects mean the same chunk. */
+const COUNT = "(0|[1-9][0-9]{0,8})";
+const CHUNK_SUBJECT = new RegExp(
+  `^res\\.([^.]+)\\.([A-Za-z0-9-]+)\\.${COUNT}\\.${COUNT}\\.(0|[1-9][0-9]{0,3})\\.${COUNT}$`,
+);
+
 /** Inverse of {@link chunkSubject}; undefined for anything else. */
 export function parseChunkSubject(subject: string): ChunkAddress | undefined {
-  const match = /^res\.([a-z0-9-]+)\.([A-Za-z0-9-]+)\.(\d{1,9})\.(\d{1,9})\.(\d{1,4})\.(\d{1,9})$/.exec(
-    subject,
-  );
-  if (!match) return undefined;
-  const [, node = "", task = "", run, epoch, shard, chunk] = match;
+  const [, node = "", task = "", run, epoch, shard, chunk] = CHUNK_SUBJECT.exec(subject) ?? [];
+  if (!NODE_ID.test(node)) return undefined;
   return { node, task, run: Number(run), epoch: Number(epoch), shard: Number(shard), chunk: Number(chunk) };
 }

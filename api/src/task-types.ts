@@ -72,18 +72,18 @@ export function canonicalTaskType(type: SpecTaskType): TaskType | "auto" {
  * Where a score comes from, so that nobody reads more into it than there is:
  * `probability` of a classifier's softmax, `marginal` of a sequence model, `logprob` of generated tokens, or none.
  */
-export const scoreSourceSchema = z.enum(["probability", "marginal", "logprob", "none"]);
+const scoreSourceSchema = z.enum(["probability", "marginal", "logprob", "none"]);
 export type ScoreSource = z.infer<typeof scoreSourceSchema>;
 
 const score = z.number().min(0).max(1).nullable();
 
-export const textClassificationOutputSchema = z.object({
+const textClassificationOutputSchema = z.object({
   type: z.literal("text-classification"),
   labels: z.array(z.object({ label: z.string(), score })).min(1),
   scoreSource: scoreSourceSchema,
 });
 
-export const tokenClassificationOutputSchema = z.object({
+const tokenClassificationOutputSchema = z.object({
   type: z.literal("token-classification"),
   /** start and end count UTF-16 code units of the input, end exclusive, as JavaScript's `slice` does. */
   entities: z.array(
@@ -98,7 +98,7 @@ export const tokenClassificationOutputSchema = z.object({
   scoreSource: scoreSourceSchema,
 });
 
-export const textGenerationOutputSchema = z.object({
+const textGenerationOutputSchema = z.object({
   type: z.literal("text-generation"),
   generated_text: z.string(),
   /** Why decoding ended: an end token, the token limit, or a stop string. */

@@ -3,7 +3,8 @@ import { API_VERSION } from "../names.ts";
 import { type CelRule, objectMetaSchema, type ObjectMeta } from "./meta.ts";
 import { modelSpecSchema, modelStatusSchema, type ModelSpec, type ModelStatus } from "./model.ts";
 import { nodeSpecSchema, nodeStatusSchema, type NodeSpec, type NodeStatus } from "./node.ts";
-import { taskRootRules, taskSpecSchema, taskStatusSchema, type TaskSpec, type TaskStatus } from "./task.ts";
+import { taskRootRules, taskSpecSchema, type TaskSpec } from "./task.ts";
+import { taskStatusSchema, type TaskStatus } from "./task-status.ts";
 
 interface KubeObject<Kind extends string, Spec, Status> {
   readonly apiVersion: typeof API_VERSION;
@@ -113,10 +114,11 @@ export const KINDS = {
         description: "Task types that it serves.",
       },
       {
-        name: "Variants",
+        // A column shows the first match of its path, so a list of names is not possible.
+        name: "Variant",
         type: "string",
-        jsonPath: ".spec.variants[*].name",
-        description: "Variants, best first.",
+        jsonPath: ".spec.variants[0].name",
+        description: "Best variant.",
       },
       { name: "Nodes", type: "integer", jsonPath: ".status.nodesReady", description: "Nodes that hold it." },
       age,
@@ -176,6 +178,9 @@ export interface ObjectOfKind {
   AutoGLMNode: AutoGLMNode;
 }
 
+/** What the API server takes as the name of an object. */
+const DNS_SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
 /**
  * A manifest as a user writes it, checked strictly (unknown fields refused) and with defaults filled in; for what
  * does not pass through the API server: the embedded store, the CLI's checks before it sends.
@@ -184,7 +189,7 @@ export function manifestSchema<K extends KindName>(kind: K) {
   return z.strictObject({
     apiVersion: z.literal(API_VERSION),
     kind: z.literal(kind),
-    metadata: objectMetaSchema.partial().required({ name: true }),
+    metadata: objectMetaSchema.partial().extend({ name: z.string().max(253).regex(DNS_SUBDOMAIN) }),
     spec: KINDS[kind].spec,
   });
 }

@@ -1,15 +1,6 @@
 import { z } from "zod";
-import { QUANTITY_PATTERN } from "../quantity.ts";
 import { TASK_TYPES } from "../task-types.ts";
-import { cel, conditionSchema, listMap } from "./meta.ts";
-
-const quantity = (what: string) =>
-  z
-    .string()
-    .max(32)
-    .regex(new RegExp(QUANTITY_PATTERN))
-    .describe(what)
-    .meta(cel({ rule: "isQuantity(self)", message: "must be a quantity such as 512Mi or 3Gi" }));
+import { conditionSchema, listMap, memoryQuantity, refuseDuplicates } from "./meta.ts";
 
 export const sha256Schema = z
   .string()
@@ -44,7 +35,7 @@ const modelVariantSchema = z.strictObject({
     .describe("Name of the variant, e.g. int4."),
   runtime: z.enum(["onnx"]).default("onnx").describe("What runs it."),
   precision: z.enum(["fp32", "fp16", "int8", "int4"]).describe("Precision of the weights."),
-  memory: quantity("Working set on a node: weights, KV cache at contextLength and runtime overhead."),
+  memory: memoryQuantity("Working set on a node: weights, KV cache at contextLength and runtime overhead."),
   contextLength: z
     .int()
     .min(1)
@@ -54,6 +45,7 @@ const modelVariantSchema = z.strictObject({
     .array(modelFileSchema)
     .min(1)
     .max(32)
+    .check(refuseDuplicates((file) => file.path))
     .describe("Files of the variant; pipeline.json says how to feed the model.")
     .meta(listMap("path")),
 });
@@ -68,12 +60,14 @@ export const modelSpecSchema = z
       .array(z.enum(TASK_TYPES))
       .min(1)
       .max(TASK_TYPES.length)
+      .check(refuseDuplicates((type) => type))
       .describe("Task types that the model serves.")
       .meta({ "x-kubernetes-list-type": "set" }),
     variants: z
       .array(modelVariantSchema)
       .min(1)
       .max(16)
+      .check(refuseDuplicates((variant) => variant.name))
       .describe("Variants, best first: the first that fits the node is taken.")
       .meta(listMap("name")),
   })

@@ -15,18 +15,19 @@ export const nodeSpecSchema = z
         tokenSha256: sha256Schema.describe(
           "sha256 of the one-time token; the token itself is stored nowhere.",
         ),
-        expiresAt: z.iso.datetime().describe("After this time the token is refused."),
+        expiresAt: z.iso.datetime({ offset: true }).describe("After this time the token is refused."),
       })
       .optional()
       .describe("Lets an agent enrol as this node, once. Made by `autoglm nodes enrol NODE`."),
     revokedBefore: z.iso
-      .datetime()
+      .datetime({ offset: true })
       .optional()
       .describe(
         "Credentials of the node issued before this time are refused; its work moves to other nodes.",
       ),
   })
-  .describe("What an administrator says about a node of the fleet.");
+  .describe("What an administrator says about a node of the fleet.")
+  .prefault({});
 export type NodeSpec = z.output<typeof nodeSpecSchema>;
 
 export const nodeStatusSchema = z

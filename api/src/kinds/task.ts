@@ -1,9 +1,7 @@
 import { z } from "zod";
-import { QUANTITY_PATTERN } from "../quantity.ts";
-import { TASK_REASONS } from "../reasons.ts";
-import { SPEC_TASK_TYPES, TASK_TYPES } from "../task-types.ts";
+import { SPEC_TASK_TYPES } from "../task-types.ts";
 import { TIERS } from "../tiers.ts";
-import { cel, conditionSchema, listMap, type CelRule } from "./meta.ts";
+import { memoryQuantity, withRules, type CelRule, type StateRule } from "./meta.ts";
 
 const k8sName = (what: string) =>
   z
@@ -16,53 +14,54 @@ const k8sName = (what: string) =>
 /** Longest text of one item, in characters; a longer one belongs into a file or a ConfigMap. */
 export const MAX_INLINE_ITEM_CHARACTERS = 8192;
 export const MAX_INLINE_ITEMS = 1000;
-/** Placements that status holds; parallelism never exceeds it. */
-export const MAX_PLACEMENTS = 256;
 
-const inputSchema = z
-  .strictObject({
-    inline: z
-      .array(z.string().max(MAX_INLINE_ITEM_CHARACTERS))
-      .min(1)
-      .max(MAX_INLINE_ITEMS)
-      .optional()
-      .describe("The items themselves, one text each. Every item gets its own result."),
-    file: z
-      .string()
-      .min(1)
-      .max(1024)
-      .regex(/^[^/\0][^\0]*$/)
-      .optional()
-      .describe(
-        "Path of a file below the data root of the node, e.g. reviews.csv. Its format is recognised by content: text (one item per line), csv, tsv, json, jsonl.",
-      ),
-    configMapRef: z
-      .strictObject({
-        name: k8sName("Name of a ConfigMap in the namespace of the task."),
-        key: z
-          .string()
-          .min(1)
-          .max(253)
-          .optional()
-          .describe("Key whose value is the document; may be left out when the ConfigMap has one key."),
-      })
-      .optional()
-      .describe("A ConfigMap that holds the input document, recognised like a file."),
-  })
-  .describe("What to work on: exactly one of inline, file and configMapRef.")
-  .meta(
-    cel(
-      {
-        rule: "[has(self.inline), has(self.file), has(self.configMapRef)].filter(x, x).size() == 1",
-        message: "set exactly one of inline, file and configMapRef",
-      },
-      {
-        rule: "!has(self.file) || !self.file.split('/').exists(part, part == '..')",
-        message: "file must stay below the data root of the node: no '..'",
-        fieldPath: ".file",
-      },
-    ),
-  );
+const inputSchema = withRules(
+  z
+    .strictObject({
+      inline: z
+        .array(z.string().max(MAX_INLINE_ITEM_CHARACTERS))
+        .min(1)
+        .max(MAX_INLINE_ITEMS)
+        .optional()
+        .describe("The items themselves, one text each. Every item gets its own result."),
+      file: z
+        .string()
+        .min(1)
+        .max(1024)
+        .regex(/^[^/\0][^\0]*$/)
+        .optional()
+        .describe(
+          "Path of a file below the data root of the node, e.g. reviews.csv. Its format is recognised by content: text (one item per line), csv, tsv, json, jsonl.",
+        ),
+      configMapRef: z
+        .strictObject({
+          name: k8sName("Name of a ConfigMap in the namespace of the task."),
+          key: z
+            .string()
+            .min(1)
+            .max(253)
+            .optional()
+            .describe("Key whose value is the document; may be left out when the ConfigMap has one key."),
+        })
+        .optional()
+        .describe("A ConfigMap that holds the input document, recognised like a file."),
+    })
+    .describe("What to work on: exactly one of inline, file and configMapRef."),
+  [
+    {
+      rule: "[has(self.inline), has(self.file), has(self.configMapRef)].filter(x, x).size() == 1",
+      message: "set exactly one of inline, file and configMapRef",
+      holds: ({ inline, file, configMapRef }) =>
+        [inline, file, configMapRef].filter((member) => member !== undefined).length === 1,
+    },
+    {
+      rule: "!has(self.file) || !self.file.split('/').exists(part, part == '..')",
+      message: "file must stay below the data root of the node: no '..'",
+      fieldPath: ".file",
+      holds: ({ file }) => file === undefined || !file.split("/").includes(".."),
+    },
+  ],
+);
 
 const parametersSchema = z
   .strictObject({
@@ -142,18 +141,9 @@ const placementSpecSchema = z
       .describe(
         "Smallest GPU-memory tier of the node. Default by task type: text-classification 4Gi, token-classification 6Gi, text-generation 8Gi.",
       ),
-    memory: z
-      .string()
-      .max(32)
-      .regex(new RegExp(QUANTITY_PATTERN))
-      .optional()
-      .describe("GPU memory to reserve, e.g. 3Gi, where it is more than what the model's variant declares.")
-      .meta(
-        cel({
-          rule: "isQuantity(self) && quantity(self).isGreaterThan(quantity('0'))",
-          message: "memory must be a positive quantity such as 512Mi or 3Gi",
-        }),
-      ),
+    memory: memoryQuantity(
+      "GPU memory to reserve, e.g. 3Gi, where it is more than what the model's variant declares.",
+    ).optional(),
     nodePools: z
       .array(k8sName("Name of a node pool."))
       .max(32)
@@ -169,22 +159,31 @@ const placementSpecSchema = z
   .describe("Where the work may run. May be changed until the task is placed.");
 
 /** Fields that define the work: a change would make results of two different tasks one. */
-const IMMUTABLE_FIELDS = {
-  required: ["type", "input", "inputFormat", "output", "run", "runIntervalSeconds"],
-  optional: ["model", "inputField", "parameters"],
-} as const;
+export const IMMUTABLE_FIELDS = [
+  "type",
+  "model",
+  "input",
+  "inputFormat",
+  "inputField",
+  "output",
+  "parameters",
+  "run",
+  "runIntervalSeconds",
+] as const;
+export const immutableMessage = (field: (typeof IMMUTABLE_FIELDS)[number]) =>
+  `${field} defines the work and can't change: create another task`;
 
-const immutableRules: readonly CelRule[] = [
-  ...IMMUTABLE_FIELDS.required.map((field) => ({
-    rule: `self.${field} == oldSelf.${field}`,
-    message: `${field} defines the work and can't change: create another task`,
-    fieldPath: `.${field}`,
-  })),
-  ...IMMUTABLE_FIELDS.optional.map((field) => ({
-    rule: `has(self.${field}) == has(oldSelf.${field}) && (!has(self.${field}) || self.${field} == oldSelf.${field})`,
-    message: `${field} defines the work and can't change: create another task`,
-  })),
-];
+/** An optional field has no fieldPath: it may be the one that is gone. */
+const OPTIONAL_FIELDS: readonly string[] = ["model", "inputField", "parameters"];
+
+const immutableRules: readonly CelRule[] = IMMUTABLE_FIELDS.map((field) =>
+  OPTIONAL_FIELDS.includes(field)
+    ? {
+        rule: `has(self.${field}) == has(oldSelf.${field}) && (!has(self.${field}) || self.${field} == oldSelf.${field})`,
+        message: immutableMessage(field),
+      }
+    : { rule: `self.${field} == oldSelf.${field}`, message: immutableMessage(field), fieldPath: `.${field}` },
+);
 
 const GENERATION_PARAMETERS = [
   "maxNewTokens",
@@ -195,7 +194,7 @@ const GENERATION_PARAMETERS = [
   "stop",
 ] as const;
 
-export const taskSpecSchema = z
+const taskSpecFields = z
   .strictObject({
     type: z
       .enum(SPEC_TASK_TYPES)
@@ -267,33 +266,45 @@ export const taskSpecSchema = z
       .optional()
       .describe("Delete the task and its results this many seconds after it finished. Default: keep."),
   })
-  .describe("What to do, on what, with which model.")
-  .meta(
-    cel(
-      {
-        rule: "!(self.type == 'auto' && has(self.input.file) && !has(self.model))",
-        message:
-          "type auto can't look into a file on a node: set type to text-classification, token-classification or text-generation, or name a model",
-        fieldPath: ".type",
-      },
-      {
-        rule: "!has(self.input.inline) || (self.inputFormat == 'auto' && !has(self.inputField))",
-        message: "inputFormat and inputField belong to file and configMapRef; inline items are texts already",
-        fieldPath: ".inputFormat",
-      },
-      {
-        rule: `!has(self.parameters) || self.type in ['auto', 'text-generation'] || !(${GENERATION_PARAMETERS.map((name) => `has(self.parameters.${name})`).join(" || ")})`,
-        message: `${GENERATION_PARAMETERS.join(", ")} are parameters of text-generation`,
-        fieldPath: ".parameters",
-      },
-      {
-        rule: "!has(self.parameters) || !has(self.parameters.topK) || self.type in ['auto', 'text-classification', 'sentiment-analysis']",
-        message: "topK is a parameter of text-classification",
-        fieldPath: ".parameters",
-      },
-      ...immutableRules,
-    ),
-  );
+  .describe("What to do, on what, with which model.");
+
+const stateRules: readonly StateRule<z.output<typeof taskSpecFields>>[] = [
+  {
+    rule: "!(self.type == 'auto' && has(self.input.file) && !has(self.model))",
+    message:
+      "type auto can't look into a file on a node: set type to text-classification, token-classification or text-generation, or name a model",
+    fieldPath: ".type",
+    holds: ({ type, input, model }) => type !== "auto" || input.file === undefined || model !== undefined,
+  },
+  {
+    rule: "!has(self.input.inline) || (self.inputFormat == 'auto' && !has(self.inputField))",
+    message: "inputFormat and inputField belong to file and configMapRef; inline items are texts already",
+    fieldPath: ".inputFormat",
+    holds: ({ input, inputFormat, inputField }) =>
+      input.inline === undefined || (inputFormat === "auto" && inputField === undefined),
+  },
+  {
+    rule: `!has(self.parameters) || self.type in ['auto', 'text-generation'] || !(${GENERATION_PARAMETERS.map((name) => `has(self.parameters.${name})`).join(" || ")})`,
+    message: `${GENERATION_PARAMETERS.join(", ")} are parameters of text-generation`,
+    fieldPath: ".parameters",
+    holds: ({ type, parameters }) =>
+      type === "auto" ||
+      type === "text-generation" ||
+      GENERATION_PARAMETERS.every((name) => parameters?.[name] === undefined),
+  },
+  {
+    rule: "!has(self.parameters) || !has(self.parameters.topK) || self.type in ['auto', 'text-classification', 'sentiment-analysis']",
+    message: "topK is a parameter of text-classification",
+    fieldPath: ".parameters",
+    holds: ({ type, parameters }) =>
+      parameters?.topK === undefined ||
+      type === "auto" ||
+      type === "text-classification" ||
+      type === "sentiment-analysis",
+  },
+];
+
+export const taskSpecSchema = withRules(taskSpecFields, stateRules, immutableRules);
 export type TaskSpec = z.output<typeof taskSpecSchema>;
 /** What a user writes: defaults not yet filled in. */
 export type TaskSpecInput = z.input<typeof taskSpecSchema>;
@@ -301,127 +312,14 @@ export type PlacementSpec = TaskSpec["placement"];
 export type Toleration = z.output<typeof tolerationSchema>;
 export type TaskParameters = z.output<typeof parametersSchema>;
 
-export const placementPhaseSchema = z.enum([
-  "Assigned",
-  "Downloading",
-  "Loading",
-  "Running",
-  "Done",
-  "Failed",
-]);
-export type PlacementPhase = z.infer<typeof placementPhaseSchema>;
-
-const placementStatusSchema = z.strictObject({
-  shard: z
-    .int()
-    .min(0)
-    .max(MAX_PLACEMENTS - 1)
-    .describe("Part of the work, counted from 0."),
-  node: z.string().max(253).describe("Node that has the shard."),
-  epoch: z
-    .int()
-    .min(1)
-    .describe("Raised whenever the shard is placed anew; work of an older epoch is stopped."),
-  phase: placementPhaseSchema.describe("What the node last said about the shard."),
-  tier: z.enum(TIERS).optional().describe("Tier of the node when it was chosen."),
-  location: z.enum(["edge", "cloud"]).optional().describe("Side of the node."),
-  reservedMemory: z.string().max(32).describe("Memory reserved on the node for it."),
-  placedAt: z.iso.datetime().describe("When it was placed there."),
-  modelLoadMs: z
-    .number()
-    .min(0)
-    .optional()
-    .describe("Milliseconds that the model took to load, 0 when it was there already."),
-  itemMs: z.number().min(0).optional().describe("Mean milliseconds per item, parsing and inference."),
-  message: z.string().max(1024).optional().describe("Why this node was chosen, or what went wrong on it."),
-});
-export type PlacementStatus = z.infer<typeof placementStatusSchema>;
-
-export const taskStatusSchema = z
-  .strictObject({
-    observedGeneration: z.int().min(0).optional().describe("Generation that this status speaks of."),
-    taskId: z.string().max(64).optional().describe("Id under which results are kept; the uid of the task."),
-    type: z.enum(TASK_TYPES).optional().describe("Resolved task type."),
-    typeSource: z.enum(["Spec", "Model", "Input"]).optional().describe("What the type was resolved from."),
-    model: z.string().max(253).optional().describe("Model in use."),
-    variant: z.string().max(63).optional().describe("Variant of the model in use."),
-    tier: z.enum(TIERS).optional().describe("Tier that the task asks for."),
-    reason: z.enum(TASK_REASONS).optional().describe("The one dominant reason for the state of the task."),
-    message: z
-      .string()
-      .max(1024)
-      .optional()
-      .describe("The reason in a sentence, with counts per reason over nodes while it waits."),
-    hint: z.string().max(1024).optional().describe("What would unblock it."),
-    queuePosition: z.int().min(1).optional().describe("Place among the waiting tasks, 1 is next."),
-    run: z.int().min(0).optional().describe("Current run, counted from 0."),
-    runStartedAt: z.iso.datetime().optional().describe("When the current run started."),
-    progress: z.string().max(32).optional().describe("Accepted items of all items, e.g. 120/1000."),
-    node: z.string().max(253).optional().describe("Node of the first shard, for display."),
-    placements: z
-      .array(placementStatusSchema)
-      .max(MAX_PLACEMENTS)
-      .optional()
-      .describe("Node, epoch and phase of every shard.")
-      .meta(listMap("shard")),
-    items: z
-      .strictObject({
-        total: z.int().min(0).optional().describe("Items in the input; known once it was read to its end."),
-        accepted: z
-          .int()
-          .min(0)
-          .describe("Items whose result was accepted, errors of single items included."),
-        failed: z.int().min(0).describe("Accepted items whose result is an error."),
-      })
-      .optional()
-      .describe("Items of the current run."),
-    ledger: z
-      .strictObject({
-        produced: z.int().min(0).describe("Items that nodes say they have results for."),
-        delivered: z.int().min(0).describe("Items whose result was accepted."),
-        pending: z.int().min(0).describe("Produced and not yet delivered."),
-        oldestPendingSince: z.iso
-          .datetime()
-          .optional()
-          .describe("When the oldest pending result was produced."),
-        duplicatesDropped: z.int().min(0).describe("Results that arrived again and were not counted twice."),
-        lost: z
-          .int()
-          .min(0)
-          .describe(
-            "Produced items that vanished with their node's disk before delivery; they are computed again.",
-          ),
-      })
-      .optional()
-      .describe("Where the results of the current run are."),
-    results: z
-      .array(
-        z.strictObject({
-          item: z.int().min(0).describe("Number of the item, counted from 0."),
-          output: z.string().max(512).describe("Its result as JSON, cut at 512 characters."),
-        }),
-      )
-      .max(5)
-      .optional()
-      .describe("The first few results; the rest by `autoglm results`."),
-    placedTime: z.iso.datetime().optional().describe("When the task was first placed."),
-    firstResultTime: z.iso.datetime().optional().describe("When the first result was accepted."),
-    completionTime: z.iso.datetime().optional().describe("When the task completed or failed."),
-    conditions: z
-      .array(conditionSchema)
-      .max(16)
-      .optional()
-      .describe("Accepted, Placed, Running, Ready, Complete, Failed.")
-      .meta(listMap("type")),
-  })
-  .describe("What became of the task, as last observed.");
-export type TaskStatus = z.infer<typeof taskStatusSchema>;
+export const PLACEMENT_FIXED_MESSAGE =
+  "placement can't change once the task is placed: suspend it, or create another task";
 
 /** Rules over the whole object. */
 export const taskRootRules: readonly CelRule[] = [
   {
     rule: "self.spec.placement == oldSelf.spec.placement || !has(self.status) || !has(self.status.placements) || self.status.placements.size() == 0",
-    message: "placement can't change once the task is placed: suspend it, or create another task",
+    message: PLACEMENT_FIXED_MESSAGE,
     fieldPath: ".spec.placement",
   },
 ];

@@ -25,7 +25,13 @@ export type AssignmentKey = z.infer<typeof assignmentKeySchema>;
 export const assignmentKeyText = (key: AssignmentKey) => `${key.task}.${key.run}.${key.epoch}.${key.shard}`;
 
 /** Item numbers as inclusive ranges in ascending order, without overlap: [[0, 499], [600, 999]]. */
-export const itemRangesSchema = z.array(z.tuple([counter, counter])).max(4096);
+export const itemRangesSchema = z
+  .array(z.tuple([counter, counter]))
+  .max(4096)
+  .refine(
+    (ranges) => ranges.every(([from, to], index) => from <= to && from > (ranges[index - 1]?.[1] ?? -1)),
+    "ranges must ascend without overlap",
+  );
 export type ItemRanges = z.infer<typeof itemRangesSchema>;
 
 export const assignmentSchema = assignmentKeySchema.extend({
@@ -54,7 +60,7 @@ export const desiredDocumentSchema = z.object({
 });
 export type DesiredDocument = z.infer<typeof desiredDocumentSchema>;
 
-export const workFileSchema = z.object({
+const workFileSchema = z.object({
   path: z.string().min(1).max(255),
   sha256: digestSchema,
   sizeBytes: counter,
@@ -66,7 +72,7 @@ export type WorkFile = z.infer<typeof workFileSchema>;
 const formatSchema = z.enum(["auto", "text", "csv", "tsv", "json", "jsonl"]);
 export type InputFormat = z.infer<typeof formatSchema>;
 
-export const workInputSchema = z.discriminatedUnion("kind", [
+const workInputSchema = z.discriminatedUnion("kind", [
   /** The concatenated parts are a JSON array of strings. */
   z.object({ kind: z.literal("items"), parts: z.array(digestSchema).max(64) }),
   /** The concatenated parts are a document, bytes as the user gave them. */

@@ -31,14 +31,19 @@ export type Grant = z.infer<typeof grantSchema>;
 export const itemErrorSchema = z.object({ code: z.string(), message: z.string().max(1024) });
 
 /** Result of one item: an output, or an error of that item alone. */
-export const itemResultSchema = z.object({
-  item: counter,
-  stage: z.enum(["provisional", "final"]),
-  /** Parsing and inference of this item, milliseconds. */
-  ms: z.number().min(0),
-  output: itemOutputSchema.optional(),
-  error: itemErrorSchema.optional(),
-});
+export const itemResultSchema = z
+  .object({
+    item: counter,
+    stage: z.enum(["provisional", "final"]),
+    /** Parsing and inference of this item, milliseconds. */
+    ms: z.number().min(0),
+    output: itemOutputSchema.optional(),
+    error: itemErrorSchema.optional(),
+  })
+  .refine(
+    ({ output, error }) => (output === undefined) !== (error === undefined),
+    "a result has either an output or an error",
+  );
 export type ItemResult = z.infer<typeof itemResultSchema>;
 
 /** Some results of one assignment, in the order in which they were produced. */
@@ -84,7 +89,7 @@ export const ledgerSchema = z.object({
 export type Ledger = z.infer<typeof ledgerSchema>;
 
 /** Record of one item as the ingester serves it. */
-export const resultRecordSchema = itemResultSchema.extend({
+export const resultRecordSchema = itemResultSchema.safeExtend({
   run: counter,
   epoch: z.int().min(1),
   node: nodeIdSchema,
