@@ -2,12 +2,11 @@
 
 import argparse
 import contextlib
-import fcntl
 import shutil
 import sys
 import time
 
-from .cache import BUILT, CACHE, RecipeError
+from .cache import BUILT, RecipeError
 
 SEEDS = (1, 2, 3)
 
@@ -57,28 +56,29 @@ def train(update: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="models/build")
-    parser.add_argument("command", choices=["demo", "train", "quality", "samples", "lock"])
+    parser.add_argument("command", choices=["demo", "train", "quality", "samples", "test", "lock"])
     parser.add_argument("--update", action="store_true")
     arguments = parser.parse_args()
-    (CACHE / "models").mkdir(parents=True, exist_ok=True)
-    with (CACHE / "models" / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if arguments.command == "demo":
-            build_demo(arguments.update)
-        elif arguments.command == "train":
-            train(arguments.update)
-        elif arguments.command == "quality":
-            from . import quality
+    if arguments.command == "demo":
+        build_demo(arguments.update)
+    elif arguments.command == "train":
+        train(arguments.update)
+    elif arguments.command == "quality":
+        from . import quality
 
-            quality.report({})
-        elif arguments.command == "samples":
-            from . import samples
+        quality.report({})
+    elif arguments.command == "samples":
+        from . import samples
 
-            samples.write()
-        else:
-            from . import lock as requirements
+        samples.write()
+    elif arguments.command == "test":
+        import unittest
 
-            requirements.write()
+        unittest.main("recipes.test_recipes", argv=["models/build test"])
+    else:
+        from . import lock
+
+        lock.write()
 
 
 try:

@@ -28,7 +28,9 @@ def folder_of(model: str, variant: str) -> Path:
 
 def files_in(folder: Path) -> list[dict]:
     # Beside the files of a committed model lie its card and its test vectors.
-    paths = [folder / name for name in ("model.onnx", "pipeline.json", "tokenizer.json", "tokenizer_config.json")]
+    paths = [
+        folder / name for name in ("model.onnx", "pipeline.json", "tokenizer.json", "tokenizer_config.json")
+    ]
     return [
         {"path": path.name, "sha256": sha256_of(path), "sizeBytes": path.stat().st_size}
         for path in paths
@@ -48,21 +50,21 @@ def publish(update: bool) -> None:
             if update:
                 variant["files"] = built
             elif built != variant["files"]:
-                raise RecipeError(_difference(f"{model}/{variant['name']}", variant["files"], built))
+                raise RecipeError(difference(f"{model}/{variant['name']}", variant["files"], built))
             for file in built:
                 store_blob(folder / file["path"], file["sha256"])
     if update:
         save(documents)
 
 
-def _difference(name: str, wanted: list[dict], built: list[dict]) -> str:
+def difference(name: str, wanted: list[dict], built: list[dict]) -> str:
     digests = {file["path"]: file["sha256"] for file in built}
     lines = [
-        f"  {file['path']}: the catalogue says {file['sha256']}, built was {digests.get(file['path'], 'nothing')}"
+        f"  {file['path']}: wanted {file['sha256']}, built {digests.get(file['path'], 'nothing')}"
         for file in wanted
         if digests.get(file["path"]) != file["sha256"]
     ]
     extra = sorted(digests.keys() - {file["path"] for file in wanted})
     lines += [f"  {path}: not in the catalogue" for path in extra]
-    advice = "If the recipe was meant to change, run `models/build demo --update` and commit models/catalogue.yaml."
+    advice = "If the recipe was meant to change: models/build demo --update, and commit the catalogue."
     return "\n".join([f"{name} is not what models/catalogue.yaml pins:", *lines, advice])

@@ -22,22 +22,14 @@ def utf16_length(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-class LacTagger:
-    """Reads model.onnx and pipeline.json of `folder`."""
+class Segmenter:
+    """Splits a text into words. A word weighs its length; a prefix that is no word weighs 0 and only keeps
+    the search going. `log_total` is the log of the sum of all word counts."""
 
-    def __init__(self, folder: Path):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
-        self.pipeline = json.loads((folder / "pipeline.json").read_text(encoding="utf8"))
-        crf = self.pipeline["crf"]
-        self.start, self.end, self.transitions = (np.array(crf[name]) for name in ("start", "end", "transitions"))
-        self.log_total = self.pipeline["segmenter"]["logTotal"]
-        # A word weighs its length; a prefix that is no word weighs 0 and only keeps the search going.
+    def __init__(self, words: list[str], log_total: float):
+        self.log_total = log_total
         self.weights = {}
-        for word in self.pipeline["segmenter"]["words"]:
+        for word in words:
             for end in range(1, len(word)):
                 self.weights.setdefault(word[:end], 0)
             self.weights[word] = len(word)
@@ -72,18 +64,12 @@ class LacTagger:
     def _log_likelihood(self, word: str) -> float:
         return math.log(self.weights.get(word) or 1) - self.log_total
 
-    def units(self, text: str) -> list[str]:
-        """Words of the vocabulary, and the characters of every other word."""
-        vocabulary = self.pipeline["vocab"]
-        return [unit for word in self.segment(text) for unit in ([word] if word in vocabulary else word)]
 
-    def emissions(self, units: list[str]) -> np.ndarray:
-        """[units, tags] float32."""
-        vocabulary, replace = self.pipeline["vocab"], self.pipeline["replace"]
-        unknown = vocabulary[self.pipeline["unknownWord"]]
-        ids = [vocabulary.get(replace.get(unit, unit), unknown) for unit in units]
-        feed = {"word_ids": np.array([ids], np.int64), "lengths": np.array([len(ids)], np.int32)}
-        return self.session.run(None, feed)[0][0]
+class Crf:
+    """A linear-chain CRF over `start` [tags], `end` [tags] and `transitions` [from, to]."""
+
+    def __init__(self, start: np.ndarray, end: np.ndarray, transitions: np.ndarray):
+        self.start, self.end, self.transitions = start, end, transitions
 
     def best_path(self, emissions: np.ndarray) -> list[int]:
         """Viterbi; the lowest tag index on a tie."""
@@ -107,18 +93,48 @@ class LacTagger:
         total = log_sum_exp(forward[-1] + self.end, 0)
         return np.exp(np.stack(forward) + np.stack(backward[::-1]) - total)
 
+
+class LacTagger:
+    """Reads model.onnx and pipeline.json of `folder`."""
+
+    def __init__(self, folder: Path):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
+        self.pipeline = json.loads((folder / "pipeline.json").read_text(encoding="utf8"))
+        self.crf = Crf(*(np.array(self.pipeline["crf"][name]) for name in ("start", "end", "transitions")))
+        segmenter = self.pipeline["segmenter"]
+        self.segment = Segmenter(segmenter["words"], segmenter["logTotal"]).segment
+
+    def units(self, text: str) -> list[str]:
+        """Words of the vocabulary, and the characters of every other word."""
+        vocabulary = self.pipeline["vocab"]
+        return [unit for word in self.segment(text) for unit in ([word] if word in vocabulary else word)]
+
+    def emissions(self, units: list[str]) -> np.ndarray:
+        """[units, tags] float32."""
+        vocabulary, replace = self.pipeline["vocab"], self.pipeline["replace"]
+        unknown = vocabulary[self.pipeline["unknownWord"]]
+        ids = [vocabulary.get(replace.get(unit, unit), unknown) for unit in units]
+        feed = {"word_ids": np.array([ids], np.int64), "lengths": np.array([len(ids)], np.int32)}
+        return self.session.run(None, feed)[0][0]
+
     def tag(self, text: str) -> list[tuple[str, str, float]]:
         """(character, tag, marginal probability of its unit's tag) per code point."""
         units = self.units(text)
         if not units:
             return []
         emissions = self.emissions(units).astype(np.float64)
-        marginals = self.marginals(emissions)
+        marginals = self.crf.marginals(emissions)
         tagged = []
-        for row, (unit, index) in enumerate(zip(units, self.best_path(emissions))):
+        for row, (unit, index) in enumerate(zip(units, self.crf.best_path(emissions))):
             first = self.pipeline["tags"][index]
             for offset, character in enumerate(unit):
-                tagged.append((character, first if offset == 0 else first[:-2] + "-I", float(marginals[row, index])))
+                tagged.append(
+                    (character, first if offset == 0 else first[:-2] + "-I", float(marginals[row, index]))
+                )
         return tagged
 
     def entities(self, text: str) -> list[dict]:

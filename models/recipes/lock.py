@@ -11,11 +11,18 @@ import sys
 from .cache import MODELS, RecipeError
 
 DIRECT = {"requirements.txt": ["numpy", "onnx", "gguf", "pyyaml"]}
-DIRECT["requirements-train.txt"] = [*DIRECT["requirements.txt"], "jax", "optax", "onnxruntime"]
+DIRECT["requirements-train.txt"] = [*DIRECT["requirements.txt"], "jax", "optax", "onnxruntime", "scipy"]
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 PROCESSORS = ["x86_64", "aarch64"]
 # glibc 2.28 is Debian 10's: older wheel tags are listed because pip does not derive them from newer ones.
-GLIBC = ["manylinux_2_28", "manylinux_2_27", "manylinux_2_26", "manylinux_2_24", "manylinux_2_17", "manylinux2014"]
+GLIBC = [
+    "manylinux_2_28",
+    "manylinux_2_27",
+    "manylinux_2_26",
+    "manylinux_2_24",
+    "manylinux_2_17",
+    "manylinux2014",
+]
 
 
 def resolve(names: list[str], python: str, processor: str) -> dict[tuple[str, str], str]:
@@ -27,13 +34,14 @@ def resolve(names: list[str], python: str, processor: str) -> dict[tuple[str, st
     result = subprocess.run([*command, *names], stdout=subprocess.PIPE, check=False)
     if result.returncode != 0:
         raise RecipeError(f"pip found no set of wheels for Python {python} on {processor}: see above")
-    return {
-        (item["metadata"]["name"].lower().replace("_", "-"), item["metadata"]["version"]): item["download_info"]["archive_info"]["hashes"]["sha256"]
-        for item in json.loads(result.stdout)["install"]
-    }
+    hashes = {}
+    for item in json.loads(result.stdout)["install"]:
+        name = item["metadata"]["name"].lower().replace("_", "-")
+        hashes[name, item["metadata"]["version"]] = item["download_info"]["archive_info"]["hashes"]["sha256"]
+    return hashes
 
 
-def _marker(pythons: list[str]) -> str:
+def marker(pythons: list[str]) -> str:
     if pythons == PYTHONS:
         return ""
     lowest, highest = pythons[0], pythons[-1]
@@ -54,6 +62,8 @@ def write() -> None:
                     pythons[package] += [python] if python not in pythons[package] else []
         lines = [f"# {', '.join(names)} and what they need. Made by `models/build lock`; do not edit."]
         for package in sorted(hashes):
-            entry = f"{package[0]}=={package[1]}{_marker(pythons[package])}"
-            lines.append(" \\\n".join([entry, *(f"    --hash=sha256:{digest}" for digest in sorted(hashes[package]))]))
+            entry = f"{package[0]}=={package[1]}{marker(pythons[package])}"
+            lines.append(
+                " \\\n".join([entry, *(f"    --hash=sha256:{digest}" for digest in sorted(hashes[package]))])
+            )
         (MODELS / file).write_text("\n".join(lines) + "\n", encoding="utf8")

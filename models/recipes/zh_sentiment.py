@@ -1,13 +1,17 @@
-"""Chinese sentiment: a character TextCNN, trained with JAX on the reviews and written as ONNX.
+"""Chinese sentiment: a character TextCNN and a bag of character pairs, trained on reviews, written as ONNX.
 
     char_ids [batch, length] int64      0 pads, 1 stands for a character outside the vocabulary
       embedding (fp16 table)            [batch, length, 96]
       + 4 zero columns at the end       so that each filter always sees padding once, and the answer does
                                         not depend on how far a batch is padded
       convolutions of width 2, 3, 4     96 filters each, ReLU, maximum over positions -> [batch, 288]
-      linear, softmax                   probabilities [batch, 2]: negative, positive
+      linear                            deep logits [batch, 2]
+    char_ids -> weights of characters and of hashed pairs (bigrams.py), summed -> wide score [batch, 1]
+    sum of both, softmax                probabilities [batch, 2]: negative, positive
 
-Source of the shape: Kim 2014, "Convolutional Neural Networks for Sentence Classification".
+The halves are trained apart; two factors fitted on the validation split weigh them against each other,
+which calibrates the probabilities too.
+Source of the deep half: Kim 2014, "Convolutional Neural Networks for Sentence Classification".
 """
 
 import json
@@ -18,13 +22,14 @@ from pathlib import Path
 
 import numpy as np
 
+from . import bigrams
 from .cache import MODELS
 from .onnx_graph import FLOAT, INT64, GraphBuilder
 from .reviews import LABELS, Review, normalize
 
 COMMITTED = MODELS / "zh-sentiment"
 PAD, UNKNOWN = 0, 1
-MAX_LENGTH = 192
+MAX_LENGTH = 256
 EMBEDDING, FILTERS, WIDTHS = 96, 96, (2, 3, 4)
 TAIL = max(WIDTHS)
 VOCABULARY_LIMIT = 4500
@@ -65,7 +70,9 @@ def initial_parameters(vocabulary_size: int, rng: np.random.Generator) -> dict[s
         "output_bias": np.zeros(len(LABELS), np.float32),
     }
     for width in WIDTHS:
-        parameters[f"filter{width}"] = normal(width, EMBEDDING, FILTERS, scale=(2 / (width * EMBEDDING)) ** 0.5)
+        parameters[f"filter{width}"] = normal(
+            width, EMBEDDING, FILTERS, scale=(2 / (width * EMBEDDING)) ** 0.5
+        )
         parameters[f"bias{width}"] = np.zeros(FILTERS, np.float32)
     return parameters
 
@@ -104,7 +111,7 @@ def batches_of_like_length(lengths: np.ndarray, rng: np.random.Generator):
 
 def train(splits: dict[str, list[Review]], seed: int, folder: Path) -> float:
     """Trains one seed, keeps its best epoch on the validation split, writes model.onnx and pipeline.json
-    to `folder`, and returns the validation accuracy."""
+    to `folder`, and returns the validation accuracy of the whole."""
     import jax
     import optax
 
@@ -128,8 +135,8 @@ def train(splits: dict[str, list[Review]], seed: int, folder: Path) -> float:
         updates, state = optimizer.update(gradients, state, parameters)
         return optax.apply_updates(parameters, updates), state, loss
 
-    predict = jax.jit(lambda parameters, ids: logits_of(parameters, ids).argmax(-1))
-    key, best, started = jax.random.PRNGKey(seed), (0.0, None), time.monotonic()
+    predict = jax.jit(logits_of)
+    key, best, started = jax.random.PRNGKey(seed), (0.0, None, None), time.monotonic()
     for epoch in range(EPOCHS):
         losses = []
         for rows, length in batches_of_like_length(lengths, rng):
@@ -137,19 +144,64 @@ def train(splits: dict[str, list[Review]], seed: int, folder: Path) -> float:
             parameters, state, loss = step(parameters, state, ids[rows, :length], labels[rows], step_key)
             losses.append(loss)
         chunks = range(0, len(validation_ids), 256)
-        predicted = np.concatenate([predict(parameters, validation_ids[at : at + 256]) for at in chunks])
-        accuracy = float((predicted == validation_labels).mean())
-        seconds = time.monotonic() - started
-        print(f"  seed {seed} epoch {epoch + 1}/{EPOCHS}: loss {np.mean(losses):.3f}, validation {accuracy:.4f}, {seconds:.0f} s", flush=True)
+        logits = np.concatenate([predict(parameters, validation_ids[at : at + 256]) for at in chunks])
+        accuracy = float((logits.argmax(1) == validation_labels).mean())
+        figures = f"loss {np.mean(losses):.3f}, validation {accuracy:.4f}, {time.monotonic() - started:.0f} s"
+        print(f"  seed {seed} epoch {epoch + 1}/{EPOCHS}: {figures}", flush=True)
         if accuracy > best[0]:
-            best = accuracy, jax.tree.map(np.array, parameters)
+            best = accuracy, jax.tree.map(np.array, parameters), logits[:, 1] - logits[:, 0]
+    _, parameters, deep_scores = best
+    wide = bigrams.fit(
+        [encode(review.text, vocabulary) for review in splits["train"]], labels, len(vocabulary) + 2
+    )
+    wide_scores = bigrams.scores_of(
+        wide, [encode(review.text, vocabulary) for review in splits["validation"]]
+    )
+    scores = np.stack([deep_scores, wide_scores], 1)
+    factors = bigrams.minimize_logistic(scores, validation_labels, penalty=0)
     folder.mkdir(parents=True, exist_ok=True)
-    write_onnx(best[1], folder / "model.onnx")
+    write_onnx(weigh(parameters, factors[0]), wide.scaled(factors[1]), folder / "model.onnx")
     write_pipeline(vocabulary, folder / "pipeline.json")
-    return best[0]
+    return float(((scores @ factors > 0) == validation_labels).mean())
 
 
-def write_onnx(parameters: dict[str, np.ndarray], path: Path) -> None:
+def weigh(parameters: dict[str, np.ndarray], factor: float) -> dict[str, np.ndarray]:
+    """The same network with its logits times `factor`."""
+    ends = {name: (parameters[name] * factor).astype(np.float32) for name in ("output", "output_bias")}
+    return parameters | ends
+
+
+def wide_score(graph: GraphBuilder, ids: str, wide: bigrams.Wide) -> str:
+    """[batch, length + TAIL] -> [batch, 1]; what touches padding weighs nothing."""
+
+    def at(name, value):
+        return graph.constant(name, np.array([value], np.int64))
+
+    def weights_of(table, indices, name):
+        rows = graph.node(
+            "Gather", [graph.constant(f"{name}.fp16", table.astype(np.float16)), indices], f"{name}.rows"
+        )
+        return graph.node("Cast", [rows], f"{name}.weights", to=FLOAT)
+
+    axis, pad = at("axis", 1), graph.constant("pad_id", np.int64(PAD))
+    characters = wide.characters.copy()
+    characters[PAD] = 0
+    total = graph.node(
+        "ReduceSum", [weights_of(characters, ids, "character"), axis], "character.sum", keepdims=1
+    )
+    first = graph.node("Slice", [ids, at("zero", 0), at("before_last", -1), axis], "pair.first")
+    second = graph.node("Slice", [ids, axis, at("end", np.iinfo(np.int64).max), axis], "pair.second")
+    spread = graph.node("Mul", [first, graph.constant("spread", np.int64(bigrams.SPREAD))], "pair.spread")
+    mixed = graph.node("Add", [spread, second], "pair.mixed")
+    bucket = graph.node("Mod", [mixed, graph.constant("buckets", np.int64(bigrams.BUCKETS))], "pair.bucket")
+    inside = graph.node("Cast", [graph.node("Greater", [second, pad], "pair.inside")], "pair.mask", to=FLOAT)
+    kept = graph.node("Mul", [weights_of(wide.pairs, bucket, "pair"), inside], "pair.kept")
+    pairs = graph.node("ReduceSum", [kept, axis], "pair.sum", keepdims=1)
+    both = graph.node("Add", [total, pairs], "wide.sum")
+    return graph.node("Add", [both, graph.constant("wide.bias", np.float32(wide.bias))], "wide")
+
+
+def write_onnx(parameters: dict[str, np.ndarray], wide: bigrams.Wide, path: Path) -> None:
     """Weights are stored as fp16 and computed with as fp32."""
     graph = GraphBuilder("zh_sentiment")
     graph.input("char_ids", INT64, ["batch", "length"])
@@ -173,7 +225,12 @@ def write_onnx(parameters: dict[str, np.ndarray], path: Path) -> None:
         pooled.append(graph.node("ReduceMax", [active], f"pool{width}", axes=[2], keepdims=0))
     features = graph.node("Concat", pooled, "features", axis=1)
     output = graph.constant("output", parameters["output"])
-    logits = graph.node("Gemm", [features, output, graph.constant("output_bias", parameters["output_bias"])], "logits")
+    deep = graph.node(
+        "Gemm", [features, output, graph.constant("output_bias", parameters["output_bias"])], "deep"
+    )
+    signs = graph.constant("signs", np.array([[-0.5, 0.5]], np.float32))
+    shallow = graph.node("MatMul", [wide_score(graph, padded, wide), signs], "shallow")
+    logits = graph.node("Add", [deep, shallow], "logits")
     graph.node("Softmax", [logits], graph.output("probabilities", FLOAT, ["batch", len(LABELS)]), axis=-1)
     graph.save(path)
 

@@ -1,0 +1,43 @@
+import { hasErrorCode } from "@autoglm/api";
+import { type ConnectionOptions, findResultsEndpoint, withCluster } from "../cluster.ts";
+import { EXIT, type ExitCode } from "../exit-codes.ts";
+import { followTask } from "../follow.ts";
+import { type CliIo, say } from "../io.ts";
+import { TASKS } from "../objects.ts";
+import { renderResult, type ResultFormat } from "../render.ts";
+import { ResultsClient } from "../results-client.ts";
+import { formatOf } from "./run.ts";
+
+export interface ResultsOptions extends ConnectionOptions {
+  readonly output?: ResultFormat;
+  readonly follow?: boolean;
+  readonly run?: number;
+  readonly signal: AbortSignal;
+}
+
+/** Prints results in item order, or, following, as they are accepted. */
+export async function results(io: CliIo, name: string, options: ResultsOptions): Promise<ExitCode> {
+  const { signal } = options;
+  return withCluster(io, options, async (cluster) => {
+    const task = await cluster.client.get(TASKS, { name, namespace: cluster.namespace }, { signal });
+    const client = new ResultsClient(await findResultsEndpoint(cluster, signal));
+    const format = formatOf(task, options.output);
+    if (options.follow === true) return followTask({ io, cluster, results: client, task, format, signal });
+    const query = { order: "item", ...(options.run !== undefined && { run: options.run }) } as const;
+    try {
+      for await (const { results: records, cursor, ledger } of client.pages(
+        task.metadata.uid ?? "",
+        query,
+        signal,
+      )) {
+        for (const record of records) io.stdout.write(`${renderResult(record, format)}\n`);
+        if (cursor !== undefined || ledger.complete) continue;
+        say(io, `${ledger.accepted} of ${ledger.total ?? "?"} items so far; --follow waits for the rest`);
+      }
+    } catch (error) {
+      if (!hasErrorCode(error, "NotFound")) throw error;
+      say(io, `${name} has no results yet; ${io.environment.programName} why ${name}`);
+    }
+    return EXIT.ok;
+  });
+}

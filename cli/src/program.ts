@@ -1,0 +1,211 @@
+/** The command line: which commands and flags there are, and what becomes of errors. */
+import { isAutoglmError, SPEC_TASK_TYPES, TIERS, toAutoglmError } from "@autoglm/api";
+import type { Resource } from "@autoglm/kube";
+import { Command, CommanderError, Option } from "commander";
+import { enrolNode, type EnrolOptions } from "./commands/enrol.ts";
+import { get, type GetOptions } from "./commands/get.ts";
+import { results, type ResultsOptions } from "./commands/results.ts";
+import { run, type RunOptions } from "./commands/run.ts";
+import { version, type VersionOptions } from "./commands/version.ts";
+import { why, type WhyOptions } from "./commands/why.ts";
+import { parseDurationMs } from "./duration.ts";
+import { EXIT, EXIT_CODES_HELP, type ExitCode, exitCodeOf, usageError } from "./exit-codes.ts";
+import type { CliIo } from "./io.ts";
+import { FLEET_NODES, MODELS, TASKS } from "./objects.ts";
+
+/** Runs one command. Never throws: whatever goes wrong is said on stderr and is the exit code. */
+export async function runCli(args: readonly string[], io: CliIo): Promise<ExitCode> {
+  const session: Session = { io, timeout: new AbortController(), exitCode: EXIT.ok };
+  try {
+    await buildProgram(session).parseAsync(args, { from: "user" });
+    return session.exitCode;
+  } catch (error) {
+    // commander has said what is wrong; for --help it ends this way too.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (io.signal.aborted) {
+      io.stderr.write("interrupted: what was created goes on\n");
+      return EXIT.interrupted;
+    }
+    if (session.timeout.signal.aborted) {
+      io.stderr.write("timed out: what was created goes on\n");
+      return EXIT.timedOut;
+    }
+    printError(io, error);
+    return exitCodeOf(error);
+  }
+}
+
+interface Session {
+  readonly io: CliIo;
+  /** Fires when --timeout is over. */
+  readonly timeout: AbortController;
+  exitCode: ExitCode;
+}
+
+function printError({ stderr }: CliIo, thrown: unknown): void {
+  const { message, details } = toAutoglmError(thrown);
+  stderr.write(`error: ${message}\n`);
+  if (typeof details["hint"] === "string") stderr.write(`hint: ${details["hint"]}\n`);
+  // Nobody foresaw it: where it came from is the best that can be said.
+  if (!isAutoglmError(thrown) && thrown instanceof Error) stderr.write(`${thrown.stack ?? ""}\n`);
+}
+
+function buildProgram(session: Session): Command {
+  const { io } = session;
+  const program = new Command(io.environment.programName)
+    .description("Runs inference tasks on the nodes of a fleet and brings back their results.")
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+    })
+    .showHelpAfterError(`(see ${io.environment.programName} --help)`)
+    .addHelpText("after", EXIT_CODES_HELP);
+  addRun(program, session);
+  addGet(program.command("get"), session, TASKS, "task", "Lists tasks, or shows one.");
+  addResults(program, session);
+  const nodes = addGet(
+    program.command("nodes"),
+    session,
+    FLEET_NODES,
+    "node",
+    "Lists the nodes of the fleet.",
+  );
+  addEnrol(nodes, session);
+  addGet(program.command("models"), session, MODELS, "model", "Lists models.");
+  addCommand(program.command("why"))
+    .description("Says why a task is in its state, what would change it, and where its parts run.")
+    .argument("<task>")
+    .addOption(outputFlag("json"))
+    .action((name: string, flags: WhyOptions) => act(session, flags, (options) => why(io, name, options)));
+  addCommand(program.command("version"))
+    .description("Prints versions.")
+    .addOption(outputFlag("json"))
+    .action((flags: VersionOptions) => act(session, flags, (options) => version(io, options)));
+  return program;
+}
+
+function addRun(program: Command, session: Session): void {
+  addResultsFlags(addCommand(program.command("run")))
+    .description(
+      "Creates tasks and follows them: their ids at once, then results on stdout, progress on stderr. " +
+        "With --type, --model, --file or --node-file the arguments are texts, one item each; otherwise manifests.",
+    )
+    .argument("[inputs...]", "manifests (- is stdin), or texts")
+    .addOption(new Option("--type <type>", "task type").choices(SPEC_TASK_TYPES))
+    .option("--model <name>", "AutoGLMModel to use; default: the first that serves the type")
+    .option(
+      "--file <path>",
+      "input file here: text, one item a line; or csv, tsv, json, jsonl, by a ConfigMap",
+    )
+    .option("--node-file <path>", "input file on the node, below its data root")
+    .option("--field <name>", "column or field of the file that holds the text")
+    .option("--name <name>", "name of the task; default: made up")
+    .addOption(
+      new Option("--strategy <strategy>", "which side is tried").choices([
+        "EdgeFirst",
+        "CloudFirst",
+        "EdgeOnly",
+        "CloudOnly",
+      ]),
+    )
+    .addOption(new Option("--tier <tier>", "smallest GPU-memory tier").choices(TIERS))
+    .addOption(new Option("--priority <number>", "who gets memory first").argParser(integer))
+    .option("--detach", "print the ids and return")
+    .addOption(outputFlag("json", "text", "name"))
+    .action((inputs: string[], flags: RunOptions) =>
+      act(session, flags, (options) => run(session.io, inputs, options)),
+    );
+}
+
+function addResults(program: Command, session: Session): void {
+  addResultsFlags(addCommand(program.command("results")))
+    .description(
+      "Prints the results of a task: those that are there in item order, or, with --follow, as they come.",
+    )
+    .argument("<task>")
+    .option("--follow", "until the task is complete")
+    .addOption(new Option("--run <number>", "which run; default: the newest").argParser(integer))
+    .addOption(outputFlag("json", "text"))
+    .action((name: string, flags: ResultsOptions) =>
+      act(session, flags, (options) => results(session.io, name, options)),
+    );
+}
+
+function addGet(
+  command: Command,
+  session: Session,
+  resource: Resource,
+  what: string,
+  description: string,
+): Command {
+  addCommand(command).description(description).argument(`[${what}]`);
+  if (resource.namespaced) command.option("-A, --all-namespaces", "of all namespaces");
+  return command
+    .option("-l, --selector <labels>", "only with these labels, e.g. app=reviews")
+    .addOption(outputFlag("json", "yaml", "name", "wide"))
+    .action((name: string | undefined, flags: GetOptions) =>
+      act(session, flags, (options) => get(session.io, resource, name, options)),
+    );
+}
+
+function addEnrol(nodes: Command, session: Session): void {
+  addCommand(nodes.command("enrol"))
+    .description("Makes a one-time token with which an agent enrols as this node, and prints it.")
+    .argument("<node>")
+    .addOption(
+      new Option("--expires-in <duration>", "how long the token is good for")
+        .argParser(parseDurationMs)
+        .default(3_600_000, "1h"),
+    )
+    .action((name: string, flags: EnrolOptions) =>
+      act<EnrolOptions>(session, flags, (options) => enrolNode(session.io, name, options)),
+    );
+}
+
+/** Flags that every command takes. */
+function addCommand(command: Command): Command {
+  return command
+    .enablePositionalOptions()
+    .option("-n, --namespace <name>", "namespace; default: that of the kubeconfig's context")
+    .option("--context <name>", "context of the kubeconfig")
+    .option("--kubeconfig <path>", "default: KUBECONFIG, else ~/.kube/config")
+    .addHelpText("after", EXIT_CODES_HELP);
+}
+
+/** Flags of the commands that read results. */
+function addResultsFlags(command: Command): Command {
+  return command
+    .option("--results-url <url>", "results server; default: AUTOGLM_RESULTS_URL, else what the cluster says")
+    .option("--token <token>", "bearer token for it; default: AUTOGLM_TOKEN, else the kubeconfig's")
+    .addOption(
+      new Option("--timeout <duration>", "give up after this long, e.g. 90s").argParser(parseDurationMs),
+    );
+}
+
+/** Gives a command its signal, and its exit code back. */
+async function act<Flags extends { readonly signal: AbortSignal }>(
+  session: Session,
+  flags: Omit<Flags, "signal"> & { readonly timeout?: number },
+  command: (options: Flags) => Promise<ExitCode>,
+): Promise<void> {
+  const { io, timeout } = session;
+  const { timeout: timeoutMs, ...rest } = flags;
+  const timer = timeoutMs === undefined ? undefined : setTimeout(() => timeout.abort(), timeoutMs);
+  const signal = AbortSignal.any([io.signal, timeout.signal]);
+  try {
+    // commander has made the flags from the options of this command; the signal completes them.
+    session.exitCode = await command({ ...rest, signal } as unknown as Flags);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function outputFlag(...formats: string[]): Option {
+  return new Option("-o, --output <format>", "how it is printed").choices(formats);
+}
+
+function integer(text: string): number {
+  if (!/^-?\d{1,9}$/.test(text)) throw usageError(`"${text}" is no whole number`);
+  return Number(text);
+}

@@ -1,0 +1,58 @@
+import { assertNever, huggingFaceShape, type ItemOutput, type ResultRecord } from "@autoglm/api";
+
+export type ResultFormat = "json" | "text";
+
+/**
+ * One line per result. json: what the Hugging Face pipeline returns for the item under `output`, ours beside it.
+ * text: item number, tab, the answer.
+ * @param task named in each line when several tasks write to the same output
+ */
+export function renderResult(record: ResultRecord, format: ResultFormat, task?: string): string {
+  return format === "json" ? renderJson(record, task) : renderText(record, task);
+}
+
+function renderJson({ item, run, stage, output, error, node, ms }: ResultRecord, task?: string): string {
+  return JSON.stringify({
+    ...(task !== undefined && { task }),
+    item,
+    ...(run > 0 && { run }),
+    ...(stage === "provisional" && { stage }),
+    ...(output === undefined ? { error } : { output: huggingFaceShape(output), ...besideOutput(output) }),
+    node,
+    ms,
+  });
+}
+
+/** What our record has and the pipeline's return value has not. */
+function besideOutput(output: ItemOutput): Record<string, unknown> {
+  if (output.type !== "text-generation") return { scoreSource: output.scoreSource };
+  const { score, scoreSource, finish_reason, prompt_tokens, completion_tokens } = output;
+  return { scoreSource, score, finish_reason, prompt_tokens, completion_tokens };
+}
+
+function renderText({ item, output, error, stage }: ResultRecord, task?: string): string {
+  const answer =
+    output === undefined ? `error ${error?.code ?? ""}: ${error?.message ?? ""}` : textOf(output);
+  const fields = [...(task === undefined ? [] : [task]), item, oneLine(answer)];
+  if (stage === "provisional") fields.push("(provisional)");
+  return fields.join("\t");
+}
+
+function textOf(output: ItemOutput): string {
+  switch (output.type) {
+    case "text-classification":
+      return output.labels.map(({ label, score }) => `${label}${scoreText(score)}`).join(" ");
+    case "token-classification":
+      return output.entities.map(({ word, entity_group }) => `${word}/${entity_group}`).join(" ");
+    case "text-generation":
+      return output.generated_text;
+    default:
+      return assertNever(output);
+  }
+}
+
+const scoreText = (score: number | null) => (score === null ? "" : ` ${score.toFixed(4)}`);
+
+/** A line break inside a text must not look like the next result. */
+const oneLine = (text: string) =>
+  text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll("\r", "\\r").replaceAll("\t", "\\t");

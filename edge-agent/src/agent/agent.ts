@@ -1,0 +1,256 @@
+/**
+ * One agent from its options to its end. The order matters: the lock first, then the health port, so that a
+ * supervisor sees why it waits; then enrolment, which may take as long as it likes; then work from what the disk
+ * knows, before the link is up.
+ */
+import { AutoglmError, toAutoglmError } from "@autoglm/api";
+import { AgentBus, connectBus, type BusConnection } from "@autoglm/bus";
+import { createLogger, Metrics, startHealthServer, type Log, type Readiness } from "@autoglm/telemetry";
+import packageJson from "../../package.json" with { type: "json" };
+import { ModelStore } from "../models/model-store.ts";
+import type { AgentOptions } from "../options.ts";
+import { Outbox } from "../outbox/outbox.ts";
+import { MemoryProbe } from "../probe/memory-probe.ts";
+import { DesiredState } from "./desired.ts";
+import { Enrolment } from "./enrolment.ts";
+import { AGENT_METRICS } from "./metrics.ts";
+import type { InferenceEngine } from "./ports.ts";
+import { AgentRuntime } from "./runtime.ts";
+import { SpecCache } from "./spec-cache.ts";
+import { StateFolder } from "./state-folder.ts";
+
+export interface EngineOptions {
+  readonly threads: number;
+  readonly memoryBudgetBytes: number;
+  readonly log: Log;
+  readonly itemTimeoutMs?: number;
+  readonly executionProviders?: readonly ("cpu" | "cuda")[];
+}
+
+export interface AgentParts {
+  readonly createEngine: (options: EngineOptions) => InferenceEngine;
+  readonly log?: Log;
+}
+
+export interface RunningAgent {
+  readonly healthPort: number;
+  /** Settles when the agent has ended: rejects with what ended it, unless that was {@link stop}. */
+  readonly stopped: Promise<void>;
+  /** Drains: at most about `drainMs` and a few seconds. */
+  stop(): Promise<void>;
+}
+
+/** What a drain may take beyond `drainMs`: ending children, a last heartbeat. */
+const DRAIN_EXTRA_MS = 3000;
+
+/**
+ * Starts an agent in this process and returns once its health port is open.
+ * @throws AutoglmError `InvalidOption`, `Conflict` (another process has the state folder), `OutboxCorrupt`
+ */
+export async function startAgent(options: AgentOptions, parts: AgentParts): Promise<RunningAgent> {
+  const log = parts.log ?? createLogger({ name: "edge-agent", level: options.logLevel });
+  const folder = await StateFolder.open(options.stateDir);
+  const agent = new Agent(options, parts, log, folder);
+  try {
+    return await agent.start();
+  } catch (error) {
+    folder.close();
+    throw error;
+  }
+}
+
+class Agent {
+  readonly #options: AgentOptions;
+  readonly #parts: AgentParts;
+  readonly #log: Log;
+  readonly #folder: StateFolder;
+  readonly #metrics = new Metrics(AGENT_METRICS);
+  readonly #stopping = new AbortController();
+  #enrolment: Enrolment | undefined;
+  #outbox: Outbox | undefined;
+  #connection: BusConnection | undefined;
+  #runtime: AgentRuntime | undefined;
+
+  constructor(options: AgentOptions, parts: AgentParts, log: Log, folder: StateFolder) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#log = log;
+    this.#folder = folder;
+  }
+
+  async start(): Promise<RunningAgent> {
+    const { healthHost: host, healthPort: port, outboxLimitBytes: limitBytes } = this.#options;
+    this.#outbox = await Outbox.open(this.#folder.join("outbox"), {
+      limitBytes,
+      onDamage: (key) => this.#runtime?.onDamage(key),
+    });
+    this.#reportRecovery(this.#outbox);
+    this.#metrics.collectProcessMetrics();
+    const health = await startHealthServer({
+      host,
+      port,
+      metrics: this.#metrics,
+      isReady: () => this.#readiness(),
+      isLive: () => true,
+      log: this.#log,
+    });
+    const working = this.#work(this.#outbox);
+    const ended = Promise.withResolvers<void>();
+    working.catch(async (error: unknown) => {
+      if (this.#stopping.signal.aborted) return;
+      this.#log.error({ error }, "the agent ends");
+      await this.#close(health);
+      ended.reject(toAutoglmError(error));
+    });
+    const stop = async () => {
+      if (!this.#stopping.signal.aborted) {
+        this.#stopping.abort();
+        await this.#drain(working);
+        await this.#close(health);
+        ended.resolve();
+      }
+      await ended.promise;
+    };
+    // Whoever does not look at it must not end the process by that.
+    ended.promise.catch(() => undefined);
+    return { healthPort: health.port, stopped: ended.promise, stop };
+  }
+
+  /** Resolves when everything runs. */
+  async #work(outbox: Outbox): Promise<void> {
+    const { signal } = this.#stopping;
+    const options = this.#options;
+    const key = await this.#folder.nodeKey();
+    const enrolment = await Enrolment.open({ ...options, folder: this.#folder, key, log: this.#log }, signal);
+    this.#enrolment = enrolment;
+    const { nodeId, natsUrls, modelServerUrl } = enrolment.reply;
+    const log = this.#log.child({ node: nodeId });
+
+    const probe = new MemoryProbe({
+      declaredBudgetBytes: options.memoryBudgetBytes,
+      engineBytes: () => engine?.usedBytes() ?? 0,
+    });
+    let engine: InferenceEngine | undefined;
+    const { memory } = await probe.read();
+    const budgetBytes = Math.max(0, memory.totalBytes - memory.usedByOthersBytes);
+    engine = this.#parts.createEngine({
+      threads: options.threads,
+      memoryBudgetBytes: budgetBytes,
+      log,
+      executionProviders: options.executionProviders,
+      ...(options.itemTimeoutMs !== undefined && { itemTimeoutMs: options.itemTimeoutMs }),
+    });
+
+    const connection = await connectBus({
+      urls: natsUrls,
+      jwt: () => enrolment.reply.jwt,
+      seed: key.seed,
+      name: options.nodeName,
+      log,
+      background: true,
+    });
+    this.#connection = connection;
+    const bus = new AgentBus(connection, { nodeId, key });
+    const models = new ModelStore({
+      folder: this.#folder.join("models"),
+      modelServerUrl,
+      limitBytes: options.modelsLimitBytes,
+      log,
+      onChange: () => runtime.onModelsChanged(),
+    });
+    await models.open();
+    const runtime = new AgentRuntime({
+      options,
+      identity: {
+        node: nodeId,
+        nodeName: options.nodeName,
+        agentVersion: packageJson.version,
+        stateId: await this.#folder.stateId(),
+        startedAt: new Date().toISOString(),
+        ...(options.location && { location: options.location }),
+        ...(options.pool !== undefined && { pool: options.pool }),
+      },
+      link: {
+        isConnected: () => connection.isConnected(),
+        fetchDesired: () => bus.fetchDesired(),
+        fetchSpec: (sha256) => bus.fetchSpec(sha256),
+        publishChunk: (address, body, grant) => bus.publishChunk(address, body, grant),
+        publishHeartbeat: (heartbeat) => bus.publishHeartbeat(heartbeat),
+      },
+      engine,
+      outbox,
+      models,
+      specs: await SpecCache.open(this.#folder, (sha256) => bus.fetchSpec(sha256)),
+      desired: await DesiredState.open(this.#folder, nodeId, log),
+      probe,
+      budgetBytes,
+      log,
+      metrics: this.#metrics,
+    });
+    this.#registerGauges(outbox, connection, runtime, engine);
+    if (signal.aborted) throw new AutoglmError("Aborted", "stopped while starting");
+    this.#runtime = runtime;
+    connection.onStatus((status) => {
+      if (status === "connected") runtime.onConnected();
+    });
+    bus.onPoke(() => runtime.onPoke());
+    runtime.start();
+    if (connection.isConnected()) runtime.onConnected();
+    void enrolment.keepRenewed(signal);
+    log.info({ pool: options.pool, location: options.location, budgetBytes }, "the agent works");
+  }
+
+  #readiness(): Readiness {
+    if (!this.#enrolment) return { ready: false, reason: "not enrolled yet" };
+    if (!this.#runtime) return { ready: false, reason: "starting" };
+    if (this.#outbox?.isWritable === false) return { ready: false, reason: "the outbox can't be written" };
+    // A cut link is no reason: an offline edge works on.
+    return this.#stopping.signal.aborted ? { ready: false, reason: "draining" } : { ready: true };
+  }
+
+  #reportRecovery({ recovery }: Outbox): void {
+    const { damaged, wasTorn, contents } = recovery;
+    if (damaged > 0) {
+      this.#metrics.count("autoglm_outbox_damaged_records_total", {}, damaged);
+      const error = new AutoglmError("OutboxCorrupt", `${damaged} records of the outbox are damaged`);
+      this.#log.error({ error, damaged }, "the outbox is damaged; computing the lost items again");
+    }
+    if (wasTorn) this.#log.info({}, "cut an unfinished write off the outbox");
+    this.#log.info({ chunks: contents.pendingChunks, bytes: contents.pendingBytes }, "opened the outbox");
+  }
+
+  #registerGauges(
+    outbox: Outbox,
+    connection: BusConnection,
+    runtime: AgentRuntime,
+    engine: InferenceEngine,
+  ): void {
+    const metrics = this.#metrics;
+    metrics.gauge("autoglm_outbox_pending_chunks", {}, () => outbox.chunks);
+    metrics.gauge("autoglm_outbox_pending_bytes", {}, () => outbox.bytes);
+    metrics.gauge("autoglm_outbox_disk_bytes", {}, () => outbox.diskBytes);
+    metrics.gauge("autoglm_outbox_limit_bytes", {}, () => outbox.limitBytes);
+    metrics.gauge("autoglm_bus_link_connected", {}, () => Number(connection.isConnected()));
+    metrics.gauge("autoglm_agent_assignments_count", {}, () => runtime.workCount);
+    metrics.gauge("autoglm_agent_engine_bytes", {}, () => engine.usedBytes());
+  }
+
+  async #drain(working: Promise<void>): Promise<void> {
+    const deadline = Promise.withResolvers<void>();
+    const timer = setTimeout(deadline.resolve, this.#options.drainMs + DRAIN_EXTRA_MS);
+    const drained = working
+      .then(() => this.#runtime?.drain())
+      .catch((error: unknown) => {
+        if (this.#enrolment) this.#log.warn({ error }, "the drain did not end well");
+      });
+    await Promise.race([drained, deadline.promise]);
+    clearTimeout(timer);
+  }
+
+  async #close(health: { close(): Promise<void> }): Promise<void> {
+    await this.#connection?.drain();
+    await health.close();
+    await this.#outbox?.close();
+    this.#folder.close();
+  }
+}

@@ -1,0 +1,48 @@
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import { pickBatch, type BatchLimits, type Waiting } from "./batch.ts";
+
+const waiting = (...lengths: number[]): Waiting[] => lengths.map((length) => ({ length, alone: false }));
+const limits = (more: Partial<BatchLimits> = {}): BatchLimits => ({
+  maxItems: 32,
+  budget: 256,
+  idleProcesses: 1,
+  ...more,
+});
+
+test.each<[what: string, queue: Waiting[], limits: BatchLimits, picked: number[]]>([
+  ["nothing of an empty queue", [], limits(), []],
+  ["all that fits", waiting(10, 11, 12), limits(), [0, 1, 2]],
+  ["those nearest in length to the oldest", waiting(50, 5, 52, 48, 200), limits({ budget: 160 }), [0, 2, 3]],
+  ["no more than padding pays for", waiting(10, 200), limits({ budget: 10_000 }), [0]],
+  ["no more items than the model takes", waiting(1, 1, 1, 1), limits({ maxItems: 2 }), [0, 1]],
+  ["an item beyond the budget by itself", waiting(900, 10), limits(), [0]],
+  ["half of it where two processes are idle", waiting(10, 10, 10, 10), limits({ idleProcesses: 2 }), [0, 1]],
+])("picks %s", (_, queue, given, picked) => {
+  expect(pickBatch(queue, given)).toEqual(picked);
+});
+
+const anyQueue = fc.array(fc.record({ length: fc.integer({ min: 1, max: 400 }), alone: fc.boolean() }), {
+  maxLength: 100,
+});
+const anyLimits = fc.record({
+  maxItems: fc.integer({ min: 1, max: 40 }),
+  budget: fc.integer({ min: 1, max: 2000 }),
+  idleProcesses: fc.integer({ min: 1, max: 4 }),
+});
+
+test("takes the oldest, stays within its limits, and mixes nothing with an item that runs alone", () => {
+  fc.assert(
+    fc.property(anyQueue, anyLimits, (queue, given) => {
+      const picked = pickBatch(queue, given).map((position) => ({ position, ...queue[position] }));
+      expect(picked[0]?.position).toBe(queue.length === 0 ? undefined : 0);
+      expect(picked.length).toBeLessThanOrEqual(given.maxItems);
+      if (picked.length < 2) return;
+      expect(picked.some(({ alone }) => alone)).toBe(false);
+      const lengths = picked.map(({ length }) => length ?? 0);
+      const padded = Math.max(...lengths) * lengths.length;
+      expect(padded).toBeLessThanOrEqual(given.budget);
+      expect(padded).toBeLessThanOrEqual(1.35 * lengths.reduce((sum, length) => sum + length, 0));
+    }),
+  );
+});

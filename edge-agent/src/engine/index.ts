@@ -1,0 +1,8 @@
+export {
+  createEngine,
+  type Engine,
+  type EngineOptions,
+  type EngineReport,
+  type InferOptions,
+} from "./engine.ts";
+export type { ModelOnDisk } from "./served-model.ts";

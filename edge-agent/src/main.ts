@@ -1,0 +1,28 @@
+/**
+ * The agent as a process. Exit codes: 0 drained after SIGTERM or SIGINT, 1 failed (the log says why; start it again),
+ * 2 an option is wrong, 3 the operator refused the node, 4 another agent has the state folder.
+ */
+import { toAutoglmError, type ErrorCode } from "@autoglm/api";
+import { createLogger } from "@autoglm/telemetry";
+import { startAgent } from "./agent/agent.ts";
+import { createEngine } from "./engine/index.ts";
+import { readAgentOptions } from "./options.ts";
+
+const EXIT_CODES: Partial<Record<ErrorCode, number>> = { InvalidOption: 2, EnrolmentRefused: 3, Conflict: 4 };
+
+async function main(): Promise<void> {
+  const options = readAgentOptions();
+  const agent = await startAgent(options, { createEngine });
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => void agent.stop());
+  await agent.stopped;
+}
+
+try {
+  await main();
+  // Whatever still holds the event loop must not hold the supervisor.
+  process.exit(0);
+} catch (cause) {
+  const error = toAutoglmError(cause);
+  createLogger({ name: "edge-agent", level: "error" }).error({ error }, "the agent can't go on");
+  process.exit(EXIT_CODES[error.code] ?? 1);
+}

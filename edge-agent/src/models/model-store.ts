@@ -1,0 +1,372 @@
+/**
+ * Models on the node's disk.
+ *
+ *   wanted ──► admitted (room on the volume) ──► Downloading ──► Ready        Loaded is the engine's word
+ *                  │ no room                         │ digest wrong, sources gone
+ *                  └───────────────► error ◄─────────┘
+ *
+ * Files are blobs by digest (blob-store.ts), shared by all variants that have them; a variant is a folder of hard
+ * links with the names that the engine expects, beside a description of it, so that the node knows what it holds
+ * after a restart without a link. One download per blob at a time: who wants the same blob waits for it. Nothing is
+ * deleted that an assignment wants.
+ */
+import { createHash } from "node:crypto";
+import { link, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  AutoglmError,
+  formatQuantity,
+  hasErrorCode,
+  toAutoglmError,
+  type ModelReport,
+  type WorkFile,
+  type WorkModel,
+} from "@autoglm/api";
+import type { Log } from "@autoglm/telemetry";
+import { z } from "zod";
+import { BlobStore } from "./blob-store.ts";
+import { downloadBlob } from "./download.ts";
+import { downloadEtaSeconds, planCollection } from "./plan.ts";
+
+export interface ModelOnDisk {
+  readonly name: string;
+  readonly variant: string;
+  /** Holds model.onnx, pipeline.json, …. */
+  readonly directory: string;
+  readonly contextLength: number;
+  readonly memoryBytes: number;
+  /** Of all files: two variants with the same digest are the same. */
+  readonly digest: string;
+}
+
+export interface ModelStoreOptions {
+  readonly folder: string;
+  /** Tried after a file's own addresses: `<url>/models/sha256/<digest>`. */
+  readonly modelServerUrl: string;
+  /** Blobs that nobody wants are kept up to this, for the next task. */
+  readonly limitBytes: number;
+  readonly log: Log;
+  /** A state changed or a download went on. */
+  readonly onChange: () => void;
+  readonly now?: () => number;
+  readonly random?: () => number;
+  readonly pauseMs?: number;
+}
+
+/** Left on the volume for the outbox and everybody else. */
+const RESERVED_BYTES = 256 * 1024 * 1024;
+const PAUSE_MS = 1000;
+
+const variantSchema = z.object({
+  name: z.string(),
+  variant: z.string(),
+  sizeBytes: z.number(),
+  files: z.array(z.object({ path: z.string(), sha256: z.string() })),
+});
+
+interface Held {
+  readonly name: string;
+  readonly variant: string;
+  readonly sizeBytes: number;
+  readonly files: readonly Pick<WorkFile, "path" | "sha256">[];
+  state: "Downloading" | "Ready" | "Failed";
+  error?: AutoglmError | undefined;
+  startedAtMs: number;
+  /** Bytes that were there when the download began. */
+  bytesAtStart: number;
+}
+
+interface Download {
+  readonly done: Promise<void>;
+  readonly stop: AbortController;
+  bytes: number;
+  waiting: number;
+}
+
+export class ModelStore {
+  readonly #options: ModelStoreOptions;
+  readonly #blobs: BlobStore;
+  readonly #variantsFolder: string;
+  readonly #downloads = new Map<string, Download>();
+  /** By digest of the variant. */
+  readonly #held = new Map<string, Held>();
+  /** Variants whose folder was made by this process, or is being made: an engine may be reading from it. */
+  readonly #linked = new Map<string, Promise<string>>();
+  /** Models that are being fetched: as good as wanted. */
+  readonly #fetching = new Set<WorkModel>();
+  readonly #now: () => number;
+  #wanted: ReadonlySet<string> = new Set();
+
+  constructor(options: ModelStoreOptions) {
+    this.#options = options;
+    this.#blobs = new BlobStore(join(options.folder, "blobs", "sha256"));
+    this.#variantsFolder = join(options.folder, "variants");
+    this.#now = options.now ?? Date.now;
+  }
+
+  /** Reads what is on the disk. */
+  async open(): Promise<void> {
+    await this.#blobs.open();
+    await mkdir(this.#variantsFolder, { recursive: true });
+    const present = new Set((await this.#blobs.list()).map(({ sha256 }) => sha256));
+    for (const name of await readdir(this.#variantsFolder)) {
+      const digest = /^([0-9a-f]{64})\.json$/.exec(name)?.[1];
+      if (digest === undefined) continue;
+      const text = await readFile(join(this.#variantsFolder, name), "utf8");
+      const parsed = variantSchema.safeParse(parseJson(text));
+      if (!parsed.success || !parsed.data.files.every(({ sha256 }) => present.has(sha256))) {
+        await this.#removeVariant(digest);
+        continue;
+      }
+      this.#held.set(digest, { ...parsed.data, state: "Ready", startedAtMs: 0, bytesAtStart: 0 });
+    }
+  }
+
+  /** Digests of files that assignments want: they are not collected. */
+  setWanted(wanted: ReadonlySet<string>): void {
+    this.#wanted = wanted;
+  }
+
+  /**
+   * Resolves when every file of the model is on the disk with its digest checked.
+   * @throws AutoglmError `ModelDigestMismatch`, `ModelUnavailable` (no source, or no room), `Aborted`
+   */
+  async ensure(model: WorkModel, signal: AbortSignal): Promise<ModelOnDisk> {
+    const digest = digestOf(model);
+    const held = this.#startHolding(digest, model);
+    this.#fetching.add(model);
+    try {
+      const missing: WorkFile[] = [];
+      for (const file of model.files) {
+        if (!(await this.#blobs.verify(file.sha256, signal))) missing.push(file);
+      }
+      if (missing.length > 0) {
+        held.state = "Downloading";
+        held.startedAtMs = this.#now();
+        await this.#admit(missing);
+        held.bytesAtStart = await this.#heldBytes(held);
+        this.#options.onChange();
+        for (const file of missing) await this.#download(file, signal);
+      }
+      const directory = await this.#linkOnce(digest, model);
+      for (const { sha256 } of model.files) await this.#blobs.touch(sha256, new Date(this.#now()));
+      Object.assign(held, { state: "Ready", error: undefined });
+      this.#options.onChange();
+      const { name, variant, contextLength, memoryBytes } = model;
+      return { name, variant, directory, contextLength, memoryBytes, digest };
+    } catch (cause) {
+      const error = signal.aborted
+        ? new AutoglmError("Aborted", "stopped", { cause })
+        : toAutoglmError(cause);
+      if (error.code === "Aborted") this.#held.delete(digest);
+      else Object.assign(held, { state: "Failed", error });
+      this.#options.onChange();
+      throw error;
+    } finally {
+      this.#fetching.delete(model);
+    }
+  }
+
+  /** What the node holds, for its heartbeat. */
+  async reports(): Promise<ModelReport[]> {
+    const reports: ModelReport[] = [];
+    for (const held of this.#held.values()) {
+      const downloadedBytes = held.state === "Ready" ? held.sizeBytes : await this.#heldBytes(held);
+      const etaSeconds =
+        held.state === "Downloading"
+          ? downloadEtaSeconds({
+              startedAtMs: held.startedAtMs,
+              nowMs: this.#now(),
+              receivedBytes: downloadedBytes - held.bytesAtStart,
+              remainingBytes: held.sizeBytes - downloadedBytes,
+            })
+          : undefined;
+      reports.push({
+        model: held.name,
+        variant: held.variant,
+        state: held.state,
+        downloadedBytes,
+        sizeBytes: held.sizeBytes,
+        ...(etaSeconds !== undefined && { etaSeconds }),
+        ...(held.error && { error: { code: held.error.code, message: held.error.message.slice(0, 1024) } }),
+      });
+    }
+    return reports;
+  }
+
+  /** Deletes what nobody wants, beyond the limit or to make room. */
+  async collect(neededBytes = 0): Promise<void> {
+    const blobs = await this.#blobs.list();
+    const freeBytes = (await this.#blobs.freeBytes()) - RESERVED_BYTES;
+    const { limitBytes, log } = this.#options;
+    const wanted = new Set(this.#wanted);
+    for (const { files } of this.#fetching) for (const { sha256 } of files) wanted.add(sha256);
+    const removed = planCollection({ blobs, wanted, limitBytes, freeBytes, neededBytes });
+    for (const { sha256, sizeBytes } of removed) {
+      for (const [digest, held] of this.#held) {
+        if (!held.files.some((file) => file.sha256 === sha256)) continue;
+        this.#held.delete(digest);
+        await this.#removeVariant(digest);
+      }
+      await this.#blobs.remove(sha256);
+      log.info({ sha256, sizeBytes }, "deleted a model file that nobody wants");
+    }
+  }
+
+  #startHolding(digest: string, model: WorkModel): Held {
+    const known = this.#held.get(digest);
+    if (known && known.state !== "Failed") return known;
+    const held: Held = {
+      name: model.name,
+      variant: model.variant,
+      sizeBytes: model.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      files: model.files,
+      state: "Downloading",
+      startedAtMs: this.#now(),
+      bytesAtStart: 0,
+    };
+    this.#held.set(digest, held);
+    return held;
+  }
+
+  /** Makes sure that the volume has room before the first byte. */
+  async #admit(missing: readonly WorkFile[]): Promise<void> {
+    let neededBytes = 0;
+    for (const { sha256, sizeBytes } of missing) {
+      if (!this.#downloads.has(sha256)) neededBytes += sizeBytes - (await this.#blobs.partBytes(sha256));
+    }
+    await this.collect(neededBytes);
+    const freeBytes = (await this.#blobs.freeBytes()) - RESERVED_BYTES;
+    if (neededBytes <= freeBytes) return;
+    throw new AutoglmError(
+      "ModelUnavailable",
+      `no room for the model: it needs ${formatQuantity(neededBytes)}, the volume of the state folder has ${formatQuantity(freeBytes)} to spare`,
+      { details: { neededBytes, freeBytes } },
+    );
+  }
+
+  /** Joins a download of the blob that is on its way, or begins one; it stops when nobody waits any more. */
+  async #download(file: WorkFile, signal: AbortSignal): Promise<void> {
+    const running = this.#downloads.get(file.sha256);
+    if (!running || running.stop.signal.aborted) {
+      await running?.done.catch(() => undefined);
+      // Somebody else's download may have ended since the file was found missing.
+      if (await this.#blobs.verify(file.sha256, signal)) return;
+    }
+    const joined = this.#downloads.get(file.sha256) ?? this.#beginDownload(file);
+    joined.waiting++;
+    const leave = Promise.withResolvers<never>();
+    const onAbort = () => leave.reject(new AutoglmError("Aborted", "stopped"));
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      await Promise.race([joined.done, leave.promise]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      joined.waiting--;
+      if (joined.waiting === 0) joined.stop.abort();
+    }
+  }
+
+  #beginDownload(file: WorkFile): Download {
+    const stop = new AbortController();
+    const { modelServerUrl, log, random = Math.random, pauseMs = PAUSE_MS, onChange } = this.#options;
+    const ownUrl = `${modelServerUrl.replace(/\/$/, "")}/models/sha256/${file.sha256}`;
+    const urls = [...new Set([...file.urls, ownUrl])];
+    let reportedAt = this.#now();
+    const done = downloadBlob({
+      blobs: this.#blobs,
+      file: { ...file, urls },
+      signal: stop.signal,
+      onProgress: (bytes) => {
+        download.bytes = bytes;
+        if (this.#now() - reportedAt < 1000) return;
+        reportedAt = this.#now();
+        onChange();
+      },
+      pause: async (round) => {
+        await sleep(pauseMs * 2 ** (round - 1) * (0.5 + random()), undefined, { signal: stop.signal });
+      },
+    });
+    // The folders of variants link to the blob that was: they are made again, once.
+    const work = done.then(() => {
+      for (const [digest, { files }] of this.#held) {
+        if (files.some(({ sha256 }) => sha256 === file.sha256)) this.#linked.delete(digest);
+      }
+      log.info({ path: file.path, sha256: file.sha256, sizeBytes: file.sizeBytes }, "model file is here");
+    });
+    const download: Download = { done: work, stop, bytes: 0, waiting: 0 };
+    this.#downloads.set(file.sha256, download);
+    void work
+      .catch((error: unknown) => {
+        if (!hasErrorCode(error, "Aborted")) log.warn({ error }, "model file is not here");
+      })
+      .finally(() => {
+        if (this.#downloads.get(file.sha256) === download) this.#downloads.delete(file.sha256);
+      });
+    return download;
+  }
+
+  #linkOnce(digest: string, model: WorkModel): Promise<string> {
+    let linked = this.#linked.get(digest);
+    if (!linked) {
+      linked = this.#linkVariant(digest, model);
+      this.#linked.set(digest, linked);
+      linked.catch(() => this.#linked.delete(digest));
+    }
+    return linked;
+  }
+
+  async #linkVariant(digest: string, model: WorkModel): Promise<string> {
+    const directory = join(this.#variantsFolder, digest);
+    const fresh = `${directory}.new`;
+    await rm(fresh, { recursive: true, force: true });
+    await mkdir(fresh);
+    for (const { path, sha256 } of model.files) {
+      if (path.includes("/") || path === "..") {
+        throw new AutoglmError("InvalidMessage", `"${path}" is no file name`, { retry: "never" });
+      }
+      await link(this.#blobs.path(sha256), join(fresh, path));
+    }
+    await rm(directory, { recursive: true, force: true });
+    await rename(fresh, directory);
+    const files = model.files.map(({ path, sha256 }) => ({ path, sha256 }));
+    const sizeBytes = model.files.reduce((sum, file) => sum + file.sizeBytes, 0);
+    const description = { name: model.name, variant: model.variant, sizeBytes, files };
+    await writeFile(`${directory}.json`, JSON.stringify(description));
+    return directory;
+  }
+
+  async #removeVariant(digest: string): Promise<void> {
+    this.#linked.delete(digest);
+    await rm(join(this.#variantsFolder, `${digest}.json`), { force: true });
+    await rm(join(this.#variantsFolder, digest), { recursive: true, force: true });
+  }
+
+  async #heldBytes(held: Held): Promise<number> {
+    const present = new Map((await this.#blobs.list()).map(({ sha256, sizeBytes }) => [sha256, sizeBytes]));
+    let bytes = 0;
+    for (const { sha256 } of held.files) {
+      bytes +=
+        present.get(sha256) ?? this.#downloads.get(sha256)?.bytes ?? (await this.#blobs.partBytes(sha256));
+    }
+    return Math.min(bytes, held.sizeBytes);
+  }
+}
+
+function digestOf(model: WorkModel): string {
+  const hash = createHash("sha256");
+  for (const { path, sha256 } of model.files.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
+    hash.update(`${path}\n${sha256}\n`);
+  }
+  return hash.digest("hex");
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,138 @@
+/** The only reader of the environment. Every variable, its default and its meaning are in {@link VARIABLES}. */
+import { availableParallelism, hostname } from "node:os";
+import { AutoglmError, parseQuantityBytes, QUANTITY_PATTERN } from "@autoglm/api";
+import { LOG_LEVELS } from "@autoglm/telemetry";
+import { z } from "zod";
+
+const quantity = z
+  .string()
+  .regex(new RegExp(QUANTITY_PATTERN), "must be an amount of memory such as 512Mi or 4Gi")
+  .transform(parseQuantityBytes);
+const seconds = z.coerce
+  .number({ error: "must be a number of seconds" })
+  .positive()
+  .max(30 * 86_400)
+  .transform((value) => value * 1000);
+const address = z.string().regex(/^https?:\/\//, "must begin with http:// or https://");
+
+/** Name → what it may be. What users set first; what only tests and odd sites set last. */
+const VARIABLES = {
+  /** Name of the node, as Kubernetes or `autoglm nodes enrol` knows it. */
+  AUTOGLM_NODE_NAME: z.string().min(1).max(253).default(hostname()),
+  /** Key, outbox, models: one folder, one process. */
+  AUTOGLM_STATE_DIR: z.string().min(1).default("/var/lib/autoglm"),
+  /** Files of tasks lie below it. */
+  AUTOGLM_DATA_ROOT: z.string().min(1).default("/var/lib/autoglm-data"),
+  /** The operator's address; not needed once the node is enrolled. */
+  AUTOGLM_ENROL_URL: address.optional(),
+  AUTOGLM_ENROL_TOKEN: z.string().min(16, "must be a token of at least 16 characters").optional(),
+  AUTOGLM_ENROL_TOKEN_FILE: z.string().min(1).optional(),
+  /** RAM for models on a node without a GPU. */
+  AUTOGLM_MEMORY_BUDGET: quantity.optional(),
+  AUTOGLM_LOCATION: z.enum(["edge", "cloud"], { error: "must be edge or cloud" }).optional(),
+  AUTOGLM_POOL: z.string().min(1).max(253).optional(),
+  /** Cores for inference. */
+  AUTOGLM_THREADS: z.coerce
+    .number({ error: "must be a number of cores" })
+    .int()
+    .min(1)
+    .max(1024)
+    .default(availableParallelism()),
+  AUTOGLM_EXECUTION_PROVIDERS: z
+    .string()
+    .default("cpu")
+    .transform((text) => text.split(",").map((name) => name.trim()))
+    .pipe(z.array(z.enum(["cpu", "cuda"], { error: "must be cpu, cuda, or both with a comma" })).min(1)),
+  AUTOGLM_HEALTH_HOST: z.string().min(1).default("0.0.0.0"),
+  AUTOGLM_HEALTH_PORT: z.coerce.number({ error: "must be a port" }).int().min(0).max(65_535).default(8080),
+  /** Results that are not accepted yet may take so much room; beyond it the work waits. */
+  AUTOGLM_OUTBOX_LIMIT: quantity.default(parseQuantityBytes("1Gi")),
+  /** Model files that no task wants are kept up to this. */
+  AUTOGLM_MODELS_LIMIT: quantity.default(parseQuantityBytes("20Gi")),
+  AUTOGLM_LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(", ")}` }).default("info"),
+  AUTOGLM_HEARTBEAT_SECONDS: seconds.default(5000),
+  /** How often the desired document is fetched without a poke. */
+  AUTOGLM_RESYNC_SECONDS: seconds.default(30_000),
+  /** After how long a chunk that was sent and is not accepted is sent again. */
+  AUTOGLM_REPUBLISH_SECONDS: seconds.default(5000),
+  /** Results wait at most this long for others to share their chunk. */
+  AUTOGLM_SEAL_SECONDS: seconds.default(250),
+  /** How long results of a withdrawn assignment are kept. */
+  AUTOGLM_UNLISTED_RETENTION_SECONDS: seconds.default(86_400_000),
+  /** How long a drain tries to send what is left. */
+  AUTOGLM_DRAIN_SECONDS: seconds.default(5000),
+  /** Longest inference of one item; default: the engine's own. */
+  AUTOGLM_ITEM_TIMEOUT_SECONDS: seconds.optional(),
+} as const;
+const variablesSchema = z.object(VARIABLES);
+
+export interface AgentOptions {
+  readonly nodeName: string;
+  readonly stateDir: string;
+  readonly dataRoot: string;
+  readonly enrolUrl: string | undefined;
+  readonly enrolToken: string | undefined;
+  readonly enrolTokenFile: string | undefined;
+  readonly memoryBudgetBytes: number | undefined;
+  readonly location: "edge" | "cloud" | undefined;
+  readonly pool: string | undefined;
+  readonly threads: number;
+  readonly executionProviders: readonly ("cpu" | "cuda")[];
+  readonly healthHost: string;
+  /** 0 picks a free one. */
+  readonly healthPort: number;
+  readonly outboxLimitBytes: number;
+  readonly modelsLimitBytes: number;
+  readonly logLevel: (typeof LOG_LEVELS)[number];
+  readonly heartbeatMs: number;
+  readonly resyncMs: number;
+  readonly republishMs: number;
+  readonly sealIntervalMs: number;
+  readonly unlistedRetentionMs: number;
+  readonly drainMs: number;
+  readonly itemTimeoutMs: number | undefined;
+}
+
+/**
+ * Options from variables such as those of the environment; an empty one counts as not set.
+ * @throws AutoglmError `InvalidOption`, naming the variable and what it may be
+ */
+export function parseAgentOptions(environment: Readonly<Record<string, string | undefined>>): AgentOptions {
+  const given = Object.entries(environment).filter(([name, value]) => name in VARIABLES && value !== "");
+  const parsed = variablesSchema.safeParse(Object.fromEntries(given));
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(({ path, message }) => `${String(path[0])}: ${message}`);
+    throw new AutoglmError("InvalidOption", problems.join("; "), { cause: parsed.error });
+  }
+  const variables = parsed.data;
+  return Object.freeze({
+    nodeName: variables.AUTOGLM_NODE_NAME,
+    stateDir: variables.AUTOGLM_STATE_DIR,
+    dataRoot: variables.AUTOGLM_DATA_ROOT,
+    enrolUrl: variables.AUTOGLM_ENROL_URL,
+    enrolToken: variables.AUTOGLM_ENROL_TOKEN,
+    enrolTokenFile: variables.AUTOGLM_ENROL_TOKEN_FILE,
+    memoryBudgetBytes: variables.AUTOGLM_MEMORY_BUDGET,
+    location: variables.AUTOGLM_LOCATION,
+    pool: variables.AUTOGLM_POOL,
+    threads: variables.AUTOGLM_THREADS,
+    executionProviders: variables.AUTOGLM_EXECUTION_PROVIDERS,
+    healthHost: variables.AUTOGLM_HEALTH_HOST,
+    healthPort: variables.AUTOGLM_HEALTH_PORT,
+    outboxLimitBytes: variables.AUTOGLM_OUTBOX_LIMIT,
+    modelsLimitBytes: variables.AUTOGLM_MODELS_LIMIT,
+    logLevel: variables.AUTOGLM_LOG_LEVEL,
+    heartbeatMs: variables.AUTOGLM_HEARTBEAT_SECONDS,
+    resyncMs: variables.AUTOGLM_RESYNC_SECONDS,
+    republishMs: variables.AUTOGLM_REPUBLISH_SECONDS,
+    sealIntervalMs: variables.AUTOGLM_SEAL_SECONDS,
+    unlistedRetentionMs: variables.AUTOGLM_UNLISTED_RETENTION_SECONDS,
+    drainMs: variables.AUTOGLM_DRAIN_SECONDS,
+    itemTimeoutMs: variables.AUTOGLM_ITEM_TIMEOUT_SECONDS,
+  });
+}
+
+/** @throws AutoglmError `InvalidOption` */
+export function readAgentOptions(): AgentOptions {
+  return parseAgentOptions(process.env);
+}

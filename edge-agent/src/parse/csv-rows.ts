@@ -1,0 +1,118 @@
+/**
+ * Rows of delimited text as RFC 4180 has them: cells in quotes may hold delimiters, line ends and doubled quotes.
+ *
+ *     cell start --"--> quoted --"--> after quote --delimiter/line end--> cell start
+ *         |                ^-----"-----'
+ *         '--other--> plain --delimiter/line end--> cell start
+ *
+ * One bad row must fail alone. So a quote that is never closed (or not within `maxRowLength`), and text after a closing
+ * quote, make an error of the first line of that row, and reading goes on at the next line: csv-parse would end there or
+ * swallow what follows. A quote inside a plain cell is an ordinary character.
+ */
+
+export type CsvRow = { readonly cells: readonly string[] } | { readonly problem: "Malformed" | "TooLong" };
+
+interface Scan {
+  readonly row: CsvRow;
+  /** Offset behind the row's line end. */
+  readonly end: number;
+}
+
+/** Takes text in pieces, gives rows; blank lines are not rows. Holds at most `maxRowLength` UTF-16 units and a piece. */
+export class CsvRowScanner {
+  readonly #delimiter: string;
+  readonly #maxRowLength: number;
+  #buffer = "";
+  #skipping = false;
+
+  constructor(options: { readonly delimiter: string; readonly maxRowLength: number }) {
+    this.#delimiter = options.delimiter;
+    this.#maxRowLength = options.maxRowLength;
+  }
+
+  /** Rows that are complete with this piece; `ended` says that no other follows. */
+  *push(piece: string, ended: boolean): Generator<CsvRow> {
+    const text = this.#buffer + piece;
+    let from = 0;
+    while (from < text.length) {
+      if (this.#skipping) {
+        const end = text.indexOf("\n", from);
+        this.#skipping = end < 0;
+        from = end < 0 ? text.length : end + 1;
+        continue;
+      }
+      const scan = scanRow(text, from, this.#delimiter, ended);
+      if (scan === undefined && !ended && text.length - from <= this.#maxRowLength) break;
+      const { row, end } = scan ?? this.#endless(text, from);
+      if (end - from > this.#maxRowLength) yield { problem: "TooLong" };
+      else if (!isBlank(row)) yield row;
+      from = end;
+    }
+    this.#buffer = text.slice(from);
+  }
+
+  /** A row without an end: its first line is given up, because of an open quote or because it is beyond the limit. */
+  #endless(text: string, from: number): Scan {
+    const lineEnd = text.indexOf("\n", from);
+    if (lineEnd >= 0) return { row: { problem: "Malformed" }, end: lineEnd + 1 };
+    this.#skipping = text.length - from > this.#maxRowLength;
+    return { row: { problem: this.#skipping ? "TooLong" : "Malformed" }, end: text.length };
+  }
+}
+
+/** Streams the rows of a text. */
+export async function* readCsvRows(
+  source: AsyncIterable<string>,
+  options: { readonly delimiter: string; readonly maxRowLength: number },
+): AsyncGenerator<CsvRow> {
+  const scanner = new CsvRowScanner(options);
+  for await (const piece of source) yield* scanner.push(piece, false);
+  yield* scanner.push("", true);
+}
+
+function isBlank(row: CsvRow): boolean {
+  return "cells" in row && row.cells.length === 1 && row.cells[0] === "";
+}
+
+/** The row at `start`; undefined when its end is not in the text. */
+function scanRow(text: string, start: number, delimiter: string, ended: boolean): Scan | undefined {
+  const cells: string[] = [];
+  for (let at = start; ;) {
+    const cell = text[at] === '"' ? quotedCell(text, at) : plainCell(text, at, delimiter);
+    if (cell === undefined) return undefined;
+    cells.push(cell.text);
+    if (text[cell.end] === delimiter) {
+      at = cell.end + 1;
+      continue;
+    }
+    const lineEnd = text.slice(cell.end, cell.end + 2);
+    if (lineEnd[0] === "\n") return { row: { cells }, end: cell.end + 1 };
+    if (lineEnd === "\r\n") return { row: { cells }, end: cell.end + 2 };
+    if (lineEnd === "" || lineEnd === "\r") {
+      return ended ? { row: { cells }, end: text.length } : undefined;
+    }
+    const next = text.indexOf("\n", start);
+    if (next < 0 && !ended) return undefined;
+    return { row: { problem: "Malformed" }, end: next < 0 ? text.length : next + 1 };
+  }
+}
+
+interface Cell {
+  readonly text: string;
+  /** Offset of the delimiter or line end behind it. */
+  readonly end: number;
+}
+
+function quotedCell(text: string, start: number): Cell | undefined {
+  let at = text.indexOf('"', start + 1);
+  while (at >= 0 && text[at + 1] === '"') at = text.indexOf('"', at + 2);
+  if (at < 0) return undefined;
+  return { text: text.slice(start + 1, at).replaceAll('""', '"'), end: at + 1 };
+}
+
+function plainCell(text: string, start: number, delimiter: string): Cell {
+  let end = start;
+  while (end < text.length && text[end] !== delimiter && text[end] !== "\n") end++;
+  if (end > start && text[end - 1] === "\r" && text[end] !== delimiter) end--;
+  return { text: text.slice(start, end), end };
+}

@@ -1,0 +1,2 @@
+export { openDataFile } from "./data-file.ts";
+export { parseDocument, type ParsedItem } from "./document.ts";

@@ -1,0 +1,38 @@
+import { CharCnnClassifier } from "./char-cnn-classifier.ts";
+import { pipelineConfigSchema } from "./config.ts";
+import { PipelineFailure } from "./failure.ts";
+import { LacTagger } from "./lac-tagger.ts";
+import type { Pipeline, PipelineFiles, Session } from "./pipeline.ts";
+
+/**
+ * The pipeline that the model's `pipeline.json` names.
+ * @throws PipelineFailure for a kind or a form that this agent does not know
+ */
+export async function createPipeline(session: Session, files: PipelineFiles): Promise<Pipeline> {
+  const parsed = pipelineConfigSchema.safeParse(files.config);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new PipelineFailure(
+      "ModelLoadFailed",
+      `pipeline.json is not one that this agent can run: ${issue?.path.join(".") ?? ""} ${issue?.message ?? ""}`,
+      { final: true, cause: parsed.error },
+    );
+  }
+  const config = parsed.data;
+  switch (config.kind) {
+    case "char-cnn-classifier":
+      return new CharCnnClassifier(session, config);
+    case "lac-tagger":
+      return new LacTagger(session, config, files.contextLength);
+    case "kv-decoder": {
+      // Tokenizer and template engine are 20 MB that the other processes do without.
+      const { KvDecoder } = await import("./kv-decoder.ts");
+      return KvDecoder.create(session, config, files);
+    }
+    default:
+      throw new PipelineFailure(
+        "ModelLoadFailed",
+        `unknown pipeline ${JSON.stringify(config satisfies never)}`,
+      );
+  }
+}

@@ -1,0 +1,90 @@
+/** What a node needs for a task, as bytes under their digests: the specification, and its input in parts. */
+import { createHash } from "node:crypto";
+import {
+  encodeMessage,
+  MAX_BODY_BYTES,
+  parseQuantityBytes,
+  WIRE_VERSION,
+  workSpecSchema,
+  type AutoGLMModel,
+  type AutoGLMTask,
+  type ModelVariant,
+  type TaskType,
+  type WorkInput,
+} from "@autoglm/api";
+
+export interface Blob {
+  readonly digest: string;
+  readonly bytes: Uint8Array;
+}
+
+export interface Work {
+  readonly spec: Blob;
+  readonly parts: readonly Blob[];
+}
+
+export interface WorkFacts {
+  readonly task: AutoGLMTask;
+  readonly type: TaskType;
+  readonly model: AutoGLMModel;
+  readonly variant: ModelVariant;
+  /** Text of the ConfigMap's key, where the input is one. */
+  readonly document?: string | undefined;
+  /** Where models come from by digest. */
+  readonly modelServerUrl: string;
+}
+
+/** Equal facts give equal bytes: the digest of the specification tells whether the work is still the same. */
+export function buildWork(facts: WorkFacts): Work {
+  const { task, type, model, variant, modelServerUrl } = facts;
+  const { input, parts } = inputOf(task, facts.document ?? "");
+  const bytes = encodeMessage(workSpecSchema, {
+    v: WIRE_VERSION,
+    task: { uid: task.metadata.uid, namespace: task.metadata.namespace ?? "", name: task.metadata.name },
+    type,
+    model: {
+      name: model.metadata.name,
+      variant: variant.name,
+      runtime: variant.runtime,
+      contextLength: variant.contextLength,
+      memoryBytes: parseQuantityBytes(variant.memory),
+      files: variant.files.map(({ path, sha256, sizeBytes, uri }) => ({
+        path,
+        sha256,
+        sizeBytes,
+        urls: [...(uri === undefined ? [] : [uri]), `${modelServerUrl}/models/sha256/${sha256}`],
+      })),
+    },
+    input,
+    parameters: { ...task.spec.parameters },
+  });
+  return { spec: blobOf(bytes), parts };
+}
+
+function inputOf(
+  task: AutoGLMTask,
+  document: string,
+): { readonly input: WorkInput; readonly parts: readonly Blob[] } {
+  const { input, inputFormat: format, inputField } = task.spec;
+  const field = inputField === undefined ? {} : { field: inputField };
+  if (input.file !== undefined)
+    return { input: { kind: "file", path: input.file, format, ...field }, parts: [] };
+  const text = input.inline === undefined ? document : JSON.stringify(input.inline);
+  const parts = split(new TextEncoder().encode(text));
+  const digests = parts.map(({ digest }) => digest);
+  return input.inline === undefined
+    ? { input: { kind: "document", parts: digests, format, ...field }, parts }
+    : { input: { kind: "items", parts: digests }, parts };
+}
+
+function split(bytes: Uint8Array): readonly Blob[] {
+  const parts: Blob[] = [];
+  for (let from = 0; from < bytes.length; from += MAX_BODY_BYTES) {
+    parts.push(blobOf(bytes.subarray(from, from + MAX_BODY_BYTES)));
+  }
+  return parts;
+}
+
+function blobOf(bytes: Uint8Array): Blob {
+  return { digest: createHash("sha256").update(bytes).digest("hex"), bytes };
+}

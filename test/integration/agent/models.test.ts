@@ -1,0 +1,151 @@
+import { randomBytes } from "node:crypto";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ModelStore } from "../../../edge-agent/src/models/model-store.ts";
+import { createLogger } from "@autoglm/telemetry";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { Site } from "./site.ts";
+
+let site: Site;
+const log = createLogger({ name: "test", level: "silent" });
+const never = new AbortController().signal;
+
+beforeAll(async () => {
+  site = await Site.start();
+});
+afterEach(() => {
+  site.intercept = undefined;
+  site.requests.length = 0;
+});
+afterAll(async () => {
+  await site.stop();
+});
+
+async function openStore(folder: string, more: { readonly limitBytes?: number } = {}): Promise<ModelStore> {
+  const store = new ModelStore({
+    folder,
+    modelServerUrl: site.url,
+    limitBytes: more.limitBytes ?? 1e9,
+    log,
+    onChange: () => undefined,
+    pauseMs: 10,
+  });
+  await store.open();
+  return store;
+}
+
+test("downloads once for all who want it, and trusts it after a restart", async () => {
+  const folder = await site.folder();
+  const bytes = randomBytes(300_000);
+  const model = site.model([site.blob("model.onnx", bytes), site.blob("pipeline.json", "{}")]);
+  const store = await openStore(folder);
+  const [one, two] = await Promise.all([store.ensure(model, never), store.ensure(model, never)]);
+  expect(one.directory).toBe(two.directory);
+  expect(await readFile(join(one.directory, "model.onnx"))).toEqual(bytes);
+  const again = await openStore(folder);
+  expect(await again.reports()).toMatchObject([{ model: "model", state: "Ready" }]);
+  await again.ensure(model, never);
+  expect(site.requests).toHaveLength(2);
+});
+
+test("goes on where a cut download ended", async () => {
+  const folder = await site.folder();
+  const bytes = randomBytes(400_000);
+  const model = site.model([site.blob("model.onnx", bytes)]);
+  let isFirst = true;
+  site.intercept = (_, response) => {
+    if (!isFirst) return false;
+    isFirst = false;
+    response.writeHead(200, { "content-length": bytes.length });
+    response.write(bytes.subarray(0, 250_000), () => setTimeout(() => response.destroy(), 50));
+    return true;
+  };
+  const store = await openStore(folder);
+  const { directory } = await store.ensure(model, never);
+  expect(await readFile(join(directory, "model.onnx"))).toEqual(bytes);
+  expect(site.requests.at(-1)).toMatch(/bytes=[1-9]\d*-$/);
+});
+
+test("a source without ranges is read from the start", async () => {
+  const bytes = randomBytes(100_000);
+  const model = site.model([site.blob("model.onnx", bytes)]);
+  let requests = 0;
+  site.intercept = (_, response) => {
+    requests++;
+    response.writeHead(200, { "content-length": bytes.length });
+    if (requests > 1) response.end(bytes);
+    else response.write(bytes.subarray(0, 60_000), () => setTimeout(() => response.destroy(), 50));
+    return true;
+  };
+  const { directory } = await (await openStore(await site.folder())).ensure(model, never);
+  expect(await readFile(join(directory, "model.onnx"))).toEqual(bytes);
+});
+
+test("a wrong digest is deleted and the next address is tried", async () => {
+  const folder = await site.folder();
+  const good = site.blob("model.onnx", "the right model");
+  const bad = site.blob("model.onnx", "the bad model!!");
+  const file = { ...good, urls: [`${site.url}/models/sha256/${bad.sha256}`] };
+  const { directory } = await (await openStore(folder)).ensure(site.model([file]), never);
+  expect(await readFile(join(directory, "model.onnx"), "utf8")).toBe("the right model");
+});
+
+test("two sources with a wrong digest end it", async () => {
+  const folder = await site.folder();
+  const bad = site.blob("model.onnx", "a bad model");
+  const wrong = { ...bad, sha256: "1".repeat(64), urls: [`${site.url}/models/sha256/${bad.sha256}`, `${site.url}/models/sha256/${bad.sha256}?2`] };
+  const store = await openStore(folder);
+  site.intercept = (_, response) => {
+    response.writeHead(200).end("a bad model");
+    return true;
+  };
+  await expect(store.ensure(site.model([wrong]), never)).rejects.toMatchObject({ code: "ModelDigestMismatch" });
+  expect(await readdir(join(folder, "blobs", "sha256"))).toEqual([]);
+  expect(await store.reports()).toMatchObject([{ state: "Failed", error: { code: "ModelDigestMismatch" } }]);
+});
+
+test("a blob that changed on the disk is read again before it is used", async () => {
+  const folder = await site.folder();
+  const file = site.blob("model.onnx", "a model");
+  await (await openStore(folder)).ensure(site.model([file]), never);
+  await writeFile(join(folder, "blobs", "sha256", file.sha256), "a xodel");
+  const { directory } = await (await openStore(folder)).ensure(site.model([file]), never);
+  expect(await readFile(join(directory, "model.onnx"), "utf8")).toBe("a model");
+});
+
+test("says that a source is gone, and stops when nobody wants it any more", async () => {
+  const store = await openStore(await site.folder());
+  const missing = { path: "model.onnx", sha256: "2".repeat(64), sizeBytes: 10, urls: [] };
+  await expect(store.ensure(site.model([missing]), never)).rejects.toMatchObject({
+    code: "ModelUnavailable",
+    message: expect.stringContaining("HTTP 404"),
+  });
+  site.intercept = () => true;
+  const stop = new AbortController();
+  const hanging = store.ensure(site.model([{ ...missing, sha256: "3".repeat(64) }]), stop.signal);
+  await site.until("asked", () => site.requests.some((request) => request.includes("3".repeat(64))));
+  stop.abort();
+  await expect(hanging).rejects.toMatchObject({ code: "Aborted" });
+});
+
+test("a model that is larger than the volume is refused before the first byte", async () => {
+  const store = await openStore(await site.folder());
+  const huge = { path: "model.onnx", sha256: "4".repeat(64), sizeBytes: 1e15, urls: [] };
+  await expect(store.ensure(site.model([huge]), never)).rejects.toMatchObject({
+    code: "ModelUnavailable",
+    message: expect.stringContaining("no room"),
+  });
+  expect(site.requests).toEqual([]);
+});
+
+test("keeps what is wanted and deletes the oldest of the rest beyond its limit", async () => {
+  const folder = await site.folder();
+  const store = await openStore(folder, { limitBytes: 2500 });
+  const files = ["a", "b", "c"].map((name) => site.blob("model.onnx", name.repeat(1000)));
+  store.setWanted(new Set([files[0]?.sha256 ?? ""]));
+  for (const file of files) await store.ensure(site.model([file], file.sha256.slice(0, 8)), never);
+  await store.collect();
+  const kept = (await readdir(join(folder, "blobs", "sha256"))).filter((name) => name.length === 64);
+  expect(kept.sort()).toEqual([files[0]?.sha256, files[2]?.sha256].sort());
+  expect(await store.reports()).toHaveLength(2);
+});
