@@ -11,6 +11,7 @@ for tool in go python3; do
   command -v "$tool" >/dev/null || { echo "missing: $tool (make test needs git, make, Node.js >= 20, Python 3 with venv and pip, Go >= 1.26)" >&2; exit 3; }
 done
 models/build demo
+models/build test
 hack/nats-server.sh >/dev/null
 for module in etcd kubernetes helm; do hack/go-tools.sh "$module" >/dev/null; done
 

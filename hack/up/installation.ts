@@ -2,7 +2,7 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { type AutoGLMNode, KINDS, VERSION, GROUP, API_VERSION } from "@autoglm/api";
+import { API_VERSION, GROUP, KINDS, type NodeSpec, type NodeStatus, VERSION } from "@autoglm/api";
 import { applyCrds, CONFIG_MAPS, type KubeClient, type KubeObject, loadKubeClient, NAMESPACES, type Resource } from "@autoglm/kube";
 import { readBusKeys, writeBusFiles } from "@autoglm/operator";
 import { parse } from "yaml";
@@ -48,7 +48,11 @@ interface Ports {
   readonly operatorHealth: number;
 }
 
-const nodes: Resource<AutoGLMNode> = {
+interface NodeObject extends KubeObject {
+  readonly spec?: NodeSpec;
+  readonly status?: NodeStatus;
+}
+const nodes: Resource<NodeObject> = {
   group: GROUP,
   version: VERSION,
   plural: KINDS.AutoGLMNode.plural,

@@ -80,6 +80,8 @@ export interface RawRequest extends CallOptions {
   readonly query?: Readonly<Record<string, string | number | boolean | undefined>>;
   readonly body?: unknown;
   readonly contentType?: string;
+  /** Default: application/json. */
+  readonly accept?: string;
   /** Names the request in errors and metrics; default: method and path. */
   readonly subject?: RequestSubject;
 }
@@ -239,7 +241,7 @@ export class KubeClient {
         method: request.method,
         headers: {
           ...target.headers,
-          accept: "application/json",
+          accept: request.accept ?? "application/json",
           "user-agent": "autoglm",
           ...(request.body === undefined
             ? {}
