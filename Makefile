@@ -8,11 +8,13 @@ help: ## Show this text
 
 .PHONY: demo
 demo: ## Run the examples without a cluster: NATS, operator, four agents, real models (git, Node >= 20, Python 3)
+	@hack/need node npm python3
 	@models/build demo
 	@hack/run node hack/demo/main.ts
 
 .PHONY: up
 up: ## Start a real Kubernetes control plane, NATS, operator, ingester and four agents here (Go besides)
+	@hack/need node npm python3 go
 	@models/build demo
 	@hack/run node hack/up/main.ts up
 
@@ -42,11 +44,13 @@ verify: ## Fail when a generated file differs from what the schemas give
 
 .PHONY: bench
 bench: ## Measure speed as ratios to raw onnxruntime-node and others, side by side in one run (Go besides)
+	@hack/need node npm python3 go
 	@models/build demo
 	@hack/run node hack/bench/main.ts
 
 .PHONY: models
 models: ## Make the sample models, training included, and print their quality on held-out data
+	@hack/need python3
 	@models/build demo
 	@models/build train
 

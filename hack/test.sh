@@ -5,11 +5,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Before the minutes of building, so that a missing tool costs seconds.
+hack/need git make node npm python3 go
 hack/run true
-# Named before the minutes of building, so that a missing tool costs seconds.
-for tool in go python3; do
-  command -v "$tool" >/dev/null || { echo "missing: $tool (make test needs git, make, Node.js >= 20, Python 3 with venv and pip, Go >= 1.26)" >&2; exit 3; }
-done
 models/build demo
 models/build test
 hack/nats-server.sh >/dev/null

@@ -9,8 +9,15 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type AutoGLMTask, resultPageSchema, type ResultPage } from "@autoglm/api";
 import { createBusKeys, publicKeysOf, signServiceUser } from "@autoglm/bus";
 import { KUBE_METRICS } from "@autoglm/kube";
-import { type ControlPlane, INGEST_METRICS, LoopbackAccess, MemoryObjectStore, startControlPlane } from "@autoglm/operator";
+import {
+  type ControlPlane,
+  INGEST_METRICS,
+  LoopbackAccess,
+  MemoryObjectStore,
+  startControlPlane,
+} from "@autoglm/operator";
 import { createLogger, Metrics } from "@autoglm/telemetry";
+import { z } from "zod";
 import { buildPrograms } from "../build.ts";
 import { stopAll, stopProcess } from "../cluster/processes.ts";
 import { FLEET, newEnrolment, startAgentProcess } from "../local/fleet.ts";
@@ -24,6 +31,8 @@ const EXAMPLES = "examples";
 const DATA_ROOT = "examples/data";
 /** Far more than the examples take: what is not done by then hangs. */
 const TASKS_LIMIT_MS = 240_000;
+
+const newsLineSchema = z.object({ text: z.string() });
 
 const say = (text: string) => console.log(text);
 
@@ -43,11 +52,15 @@ async function main(): Promise<void> {
   let plane: ControlPlane | undefined;
   try {
     say("\nStarting");
-    const programs = await step("bundle of the agent", () => buildPrograms({ only: ["edge-agent"], outdir: join(STATE_DIR, "dist") }));
+    const programs = await step("bundle of the agent", () =>
+      buildPrograms({ only: ["edge-agent"], outdir: join(STATE_DIR, "dist") }),
+    );
     const keys = createBusKeys();
     const nats = await step("nats-server", () => startLocalNats(keys, STATE_DIR));
     const token = randomBytes(24).toString("base64url");
-    plane = await step("operator and ingester, embedded store", () => startPlane({ store, keys, natsUrl: nats.url, token }));
+    plane = await step("operator and ingester, embedded store", () =>
+      startPlane({ store, keys, natsUrl: nats.url, token }),
+    );
     const models = readManifests("models/catalogue.yaml");
     for (const model of models) store.apply(model);
     const { enrolUrl } = plane;
@@ -55,7 +68,12 @@ async function main(): Promise<void> {
       await Promise.all(
         FLEET.map(async (node) => {
           const { token, enrolment } = newEnrolment(new Date());
-          store.apply({ apiVersion: "autoglm.io/v1alpha1", kind: "AutoGLMNode", metadata: { name: node.name }, spec: { enrolment } });
+          store.apply({
+            apiVersion: "autoglm.io/v1alpha1",
+            kind: "AutoGLMNode",
+            metadata: { name: node.name },
+            spec: { enrolment },
+          });
           await startAgentProcess({
             main: programs.get("edge-agent") ?? "",
             node,
@@ -66,7 +84,11 @@ async function main(): Promise<void> {
           });
         }),
       );
-      await until(() => FLEET.every(({ name }) => store.get("AutoGLMNode", name)?.status?.link === "Connected"), 60_000, "agents");
+      await until(
+        () => FLEET.every(({ name }) => store.get("AutoGLMNode", name)?.status?.link === "Connected"),
+        60_000,
+        "agents",
+      );
     });
 
     say(`\nRunning ${EXAMPLES}/`);
@@ -78,7 +100,8 @@ async function main(): Promise<void> {
     say("\nResults");
     for (const task of finished) say(`\n${renderResults(task)}`);
     const failed = finished.filter(({ task }) => task.status?.reason !== "Completed");
-    if (failed.length > 0) throw new Error(`not completed: ${failed.map(({ task }) => task.metadata.name).join(", ")}`);
+    if (failed.length > 0)
+      throw new Error(`not completed: ${failed.map(({ task }) => task.metadata.name).join(", ")}`);
   } finally {
     say("\nStopping");
     await step("agents, operator, ingester, nats-server", async () => {
@@ -141,32 +164,49 @@ async function runTasks(
     const seconds = ((Date.now() - startMs) / 1000).toFixed(1).padStart(5);
     const where = status.node === undefined ? "" : ` on ${status.node}`;
     const waits = status.node === undefined && status.message !== undefined ? `: ${status.message}` : "";
-    say(`  ${seconds} s  ${key.replace("default/", "").padEnd(20)} ${status.reason}${where}${clip(waits, 120)}`);
+    say(
+      `  ${seconds} s  ${key.replace("default/", "").padEnd(20)} ${status.reason}${where}${clip(waits, 120)}`,
+    );
   };
   store.subscribe("AutoGLMTask", tell);
 
   const applied = new Map<string, { readonly manifest: Manifest; readonly appliedAtMs: number }>();
   for (const manifest of manifests) {
     if (manifest.kind === "ConfigMap") {
-      store.putConfigMap(manifest.metadata.namespace ?? "default", manifest.metadata.name, manifest["data"] as Record<string, string>);
+      store.putConfigMap(
+        manifest.metadata.namespace ?? "default",
+        manifest.metadata.name,
+        manifest["data"] as Record<string, string>,
+      );
     } else {
       applied.set(store.apply(manifest), { manifest, appliedAtMs: Date.now() });
     }
   }
   const taskOf = (key: string): AutoGLMTask | undefined => store.get("AutoGLMTask", key);
-  await until(() => [...applied.keys()].every((key) => taskOf(key)?.status?.completionTime !== undefined), TASKS_LIMIT_MS, "tasks");
+  await until(
+    () => [...applied.keys()].every((key) => taskOf(key)?.status?.completionTime !== undefined),
+    TASKS_LIMIT_MS,
+    "tasks",
+  );
 
   return Promise.all(
     [...applied].map(async ([key, { appliedAtMs }]) => {
       const task = taskOf(key);
       if (task === undefined) throw new Error(`${key} is gone`);
-      return { task, appliedAtMs, page: await readResults(resultsUrl, task.metadata.uid, token), texts: textsOf(task) };
+      return {
+        task,
+        appliedAtMs,
+        page: await readResults(resultsUrl, task.metadata.uid, token),
+        texts: textsOf(task),
+      };
     }),
   );
 }
 
 async function readResults(resultsUrl: string, uid: string, token: string): Promise<ResultPage> {
-  const reply = await fetch(`${resultsUrl}/results/${uid}?limit=1000`, { headers: { authorization: `Bearer ${token}` } });
+  const reply = await fetch(`${resultsUrl}/results/${uid}?limit=1000`, {
+    headers: { authorization: `Bearer ${token}` },
+  });
   if (!reply.ok) throw new Error(`results of ${uid}: ${reply.status} ${await reply.text()}`);
   return resultPageSchema.parse(await reply.json());
 }
@@ -177,7 +217,7 @@ function textsOf(task: AutoGLMTask): readonly string[] | undefined {
   if (inline !== undefined) return inline;
   if (file?.endsWith(".jsonl") !== true) return undefined;
   const lines = readFileSync(join(DATA_ROOT, file), "utf8").trim().split("\n");
-  return lines.map((line) => String((JSON.parse(line) as { text?: unknown }).text ?? ""));
+  return lines.map((line) => newsLineSchema.parse(JSON.parse(line)).text);
 }
 
 async function stopAgents(): Promise<void> {
@@ -187,7 +227,8 @@ async function stopAgents(): Promise<void> {
 async function until(isTrue: () => boolean, limitMs: number, what: string): Promise<void> {
   const deadline = Date.now() + limitMs;
   while (!isTrue()) {
-    if (Date.now() > deadline) throw new Error(`${what}: not ready within ${limitMs / 1000} s; logs are in ${STATE_DIR}/logs`);
+    if (Date.now() > deadline)
+      throw new Error(`${what}: not ready within ${limitMs / 1000} s; logs are in ${STATE_DIR}/logs`);
     await delay(20);
   }
 }

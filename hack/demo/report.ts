@@ -14,7 +14,18 @@ export interface FinishedTask {
 const RESULTS_SHOWN = 3;
 
 export function renderTasks(finished: readonly FinishedTask[]): string {
-  const header = ["TASK", "TYPE", "MODEL", "TIER", "NODE", "QUEUED", "MODEL LOAD", "PER ITEM", "ITEMS", "STATE"];
+  const header = [
+    "TASK",
+    "TYPE",
+    "MODEL",
+    "TIER",
+    "NODE",
+    "QUEUED",
+    "MODEL LOAD",
+    "PER ITEM",
+    "ITEMS",
+    "STATE",
+  ];
   const rows = finished.map(({ task, appliedAtMs, page }) => {
     const { status } = task;
     const placement = status?.placements?.[0];
@@ -24,7 +35,9 @@ export function renderTasks(finished: readonly FinishedTask[]): string {
       `${status?.model ?? "?"}/${status?.variant ?? "?"}`,
       status?.tier ?? "?",
       `${placement?.node ?? "?"} (${placement?.tier ?? "?"}, ${placement?.location ?? "?"})`,
-      status?.placedTime === undefined ? "?" : milliseconds(Math.max(0, Date.parse(status.placedTime) - appliedAtMs)),
+      status?.placedTime === undefined
+        ? "?"
+        : milliseconds(Math.max(0, Date.parse(status.placedTime) - appliedAtMs)),
       milliseconds(placement?.modelLoadMs),
       milliseconds(meanMs(page)),
       status?.progress ?? "?",
@@ -37,13 +50,18 @@ export function renderTasks(finished: readonly FinishedTask[]): string {
 /** One line per task: why this node. */
 export function renderReasons(finished: readonly FinishedTask[]): string {
   return finished
-    .map(({ task }) => `${task.metadata.name}: ${task.status?.placements?.[0]?.message ?? task.status?.message ?? "?"}`)
+    .map(
+      ({ task }) =>
+        `${task.metadata.name}: ${task.status?.placements?.[0]?.message ?? task.status?.message ?? "?"}`,
+    )
     .join("\n");
 }
 
 export function renderResults({ task, page, texts }: FinishedTask): string {
   const { accepted, failed } = page.ledger;
-  const shown = page.results.slice(0, RESULTS_SHOWN).map((record) => `  ${resultLine(record, texts?.[record.item])}`);
+  const shown = page.results
+    .slice(0, RESULTS_SHOWN)
+    .map((record) => `  ${resultLine(record, texts?.[record.item])}`);
   const head = `${task.metadata.name}: ${accepted} results${failed > 0 ? `, ${failed} of them errors` : ""}${labelCounts(page)}`;
   return [head, ...shown].join("\n");
 }
@@ -79,5 +97,9 @@ function meanMs({ results }: ResultPage): number | undefined {
 
 function milliseconds(value: number | undefined): string {
   if (value === undefined) return "?";
-  return value < 10 ? `${value.toFixed(1)} ms` : value < 1000 ? `${Math.round(value)} ms` : `${(value / 1000).toFixed(1)} s`;
+  return value < 10
+    ? `${value.toFixed(1)} ms`
+    : value < 1000
+      ? `${Math.round(value)} ms`
+      : `${(value / 1000).toFixed(1)} s`;
 }

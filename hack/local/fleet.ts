@@ -54,7 +54,10 @@ export const FLEET: readonly FleetNode[] = [
 ];
 
 /** A one-time token and what the node object holds of it. */
-export function newEnrolment(now: Date): { token: string; enrolment: { tokenSha256: string; expiresAt: string } } {
+export function newEnrolment(now: Date): {
+  token: string;
+  enrolment: { tokenSha256: string; expiresAt: string };
+} {
   const token = randomBytes(32).toString("base64url");
   const expiresAt = new Date(now.getTime() + 3600_000).toISOString();
   return { token, enrolment: { tokenSha256: createHash("sha256").update(token).digest("hex"), expiresAt } };

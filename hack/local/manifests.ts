@@ -14,7 +14,9 @@ export type Manifest = z.infer<typeof manifestSchema>;
 
 /** All documents of one file. */
 export function readManifests(file: string): readonly Manifest[] {
-  return parseAllDocuments(readFileSync(file, "utf8")).map((document) => manifestSchema.parse(document.toJS()));
+  return parseAllDocuments(readFileSync(file, "utf8")).map((document) =>
+    manifestSchema.parse(document.toJS()),
+  );
 }
 
 /** All documents of the YAML files of a folder, in the order of their names; not of folders below it. */

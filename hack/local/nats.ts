@@ -13,7 +13,10 @@ export interface LocalNats {
 
 /** Path of the pinned nats-server; fetched on the first call. */
 export function natsServerBinary(): string {
-  return execFileSync(resolve("hack/nats-server.sh"), { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }).trim();
+  return execFileSync(resolve("hack/nats-server.sh"), {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+  }).trim();
 }
 
 export async function startLocalNats(keys: BusKeys, stateDir: string): Promise<LocalNats> {
@@ -23,7 +26,13 @@ export async function startLocalNats(keys: BusKeys, stateDir: string): Promise<L
   const port = await freePort();
   const monitorPort = await freePort();
   const config = join(folder, "nats.conf");
-  const text = natsServerConfig(keys, { host: "127.0.0.1", port, monitorPort, storeDir, jwtDir: join(folder, "jwt") });
+  const text = natsServerConfig(keys, {
+    host: "127.0.0.1",
+    port,
+    monitorPort,
+    storeDir,
+    jwtDir: join(folder, "jwt"),
+  });
   writeFileSync(config, text, { mode: 0o600 });
   await startProcess({
     name: "nats-server",

@@ -3,7 +3,15 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, wr
 import { join, relative, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { API_VERSION, GROUP, KINDS, type NodeSpec, type NodeStatus, VERSION } from "@autoglm/api";
-import { applyCrds, CONFIG_MAPS, type KubeClient, type KubeObject, loadKubeClient, NAMESPACES, type Resource } from "@autoglm/kube";
+import {
+  applyCrds,
+  CONFIG_MAPS,
+  type KubeClient,
+  type KubeObject,
+  loadKubeClient,
+  NAMESPACES,
+  type Resource,
+} from "@autoglm/kube";
 import { readBusKeys, writeBusFiles } from "@autoglm/operator";
 import { parse } from "yaml";
 import { buildPrograms } from "../build.ts";
@@ -59,7 +67,7 @@ const nodes: Resource<NodeObject> = {
   kind: "AutoGLMNode",
   namespaced: false,
 };
-const models: Resource<KubeObject> = { ...nodes, plural: KINDS.AutoGLMModel.plural, kind: "AutoGLMModel" };
+const models: Resource = { ...nodes, plural: KINDS.AutoGLMModel.plural, kind: "AutoGLMModel" };
 
 export async function up(options: UpOptions): Promise<Installation> {
   const { say = () => {}, nodes: fleet = FLEET } = options;
@@ -69,13 +77,24 @@ export async function up(options: UpOptions): Promise<Installation> {
 
   say("control plane: etcd, kube-apiserver, controller-manager …");
   const kubeconfigPath = join(dir, "kubeconfig");
-  const cluster = await startCluster({ dir: join(dir, "cluster"), kubeconfigPath, say: (line) => say(`  ${line}`) });
+  const cluster = await startCluster({
+    dir: join(dir, "cluster"),
+    kubeconfigPath,
+    say: (line) => say(`  ${line}`),
+  });
   const client = loadKubeClient({ kubeconfigPath, fieldManager: "autoglm-up" });
 
   say("CRDs, catalogue of models …");
-  await applyCrds(client, readdirSync("crds").map((file) => parse(readFileSync(join("crds", file), "utf8"))));
+  await applyCrds(
+    client,
+    readdirSync("crds").map((file) => parse(readFileSync(join("crds", file), "utf8"))),
+  );
   for (const model of readManifests("models/catalogue.yaml")) await client.apply(models, model as KubeObject);
-  await client.apply(NAMESPACES, { apiVersion: "v1", kind: "Namespace", metadata: { name: SYSTEM_NAMESPACE } });
+  await client.apply(NAMESPACES, {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name: SYSTEM_NAMESPACE },
+  });
 
   say("bundles, nats-server, ingester, operator …");
   const programs = await buildPrograms({ outdir: join(dir, "dist") });
@@ -92,7 +111,9 @@ export async function up(options: UpOptions): Promise<Installation> {
   });
 
   say(`nodes: ${fleet.map(({ name }) => name).join(", ")} …`);
-  await Promise.all(fleet.map((node) => startNode(client, node, { dir, ports, main: main("edge-agent"), options })));
+  await Promise.all(
+    fleet.map((node) => startNode(client, node, { dir, ports, main: main("edge-agent"), options })),
+  );
   await untilConnected(client, fleet);
   const binDir = join(dir, "bin");
   writeCommands(binDir, cluster, { main: main("cli"), kubeconfigPath });
@@ -209,13 +230,23 @@ interface NodeStart {
   readonly options: UpOptions;
 }
 
-async function startNode(client: KubeClient, node: FleetNode, { dir, ports, main, options }: NodeStart): Promise<void> {
+async function startNode(
+  client: KubeClient,
+  node: FleetNode,
+  { dir, ports, main, options }: NodeStart,
+): Promise<void> {
   await createNode(client, { name: node.name, labels: node.labels });
   // An agent that enrolled once has its own credentials; its token was used up.
-  const isEnrolled = existsSync(join(dir, "agents", node.name)) && findProcess(dir, `agent-${node.name}`) !== undefined;
+  const isEnrolled =
+    existsSync(join(dir, "agents", node.name)) && findProcess(dir, `agent-${node.name}`) !== undefined;
   const { token, enrolment } = newEnrolment(new Date());
   if (!isEnrolled) {
-    await client.apply(nodes, { apiVersion: API_VERSION, kind: "AutoGLMNode", metadata: { name: node.name }, spec: { enrolment } });
+    await client.apply(nodes, {
+      apiVersion: API_VERSION,
+      kind: "AutoGLMNode",
+      metadata: { name: node.name },
+      spec: { enrolment },
+    });
   }
   await startAgentProcess({
     main,
@@ -237,7 +268,8 @@ async function untilConnected(client: KubeClient, fleet: readonly FleetNode[]): 
       return status?.link !== "Connected" || status.tier === undefined;
     });
     if (missing.length === 0) return;
-    if (Date.now() > deadline) throw new Error(`not connected: ${missing.map(({ name }) => name).join(", ")}; see the logs folder`);
+    if (Date.now() > deadline)
+      throw new Error(`not connected: ${missing.map(({ name }) => name).join(", ")}; see the logs folder`);
     await delay(50);
   }
 }
@@ -247,7 +279,10 @@ function writeCommands(binDir: string, { kubectl }: RunningCluster, { main, kube
   mkdirSync(binDir, { recursive: true });
   const write = (name: string, command: string) => {
     const file = join(binDir, name);
-    writeFileSync(file, `#!/bin/sh\nexport KUBECONFIG="\${KUBECONFIG:-${kubeconfigPath}}"\nexec ${command} "$@"\n`);
+    writeFileSync(
+      file,
+      `#!/bin/sh\nexport KUBECONFIG="\${KUBECONFIG:-${kubeconfigPath}}"\nexec ${command} "$@"\n`,
+    );
     chmodSync(file, 0o755);
   };
   write("kubectl", `"${kubectl}"`);
