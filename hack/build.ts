@@ -1,44 +1,78 @@
-import { cp, mkdir, rm, writeFile } from "node:fs/promises";
+/**
+ * Bundles each program into dist/<program>/, for images, releases and what starts many processes: a bundle starts faster
+ * and needs less memory than stripping types from every source file. Only native packages stay outside: a bundle of the
+ * agent runs where `node_modules/onnxruntime-node` lies beside it or in a folder above it.
+ *
+ *   node hack/build.ts [--only operator|edge-agent|cli] [--outdir dist]
+ */
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "esbuild";
 
-/**
- * Bundles each program into dist/<program>/, for images and releases: one file per entry point, only native packages stay
- * outside. From a checkout nothing is bundled: Node runs the sources.
- *
- *   node hack/build.ts [--only operator|edge-agent|cli]
- */
 const PROGRAMS = {
-  operator: { entryPoints: { main: "operator/src/main.ts" }, external: [] as string[] },
+  operator: { entryPoints: { main: "operator/src/main.ts" }, external: [] },
+  // The engine forks worker.js, which it looks for beside its own file.
   "edge-agent": {
     entryPoints: { main: "edge-agent/src/main.ts", worker: "edge-agent/src/engine/worker.ts" },
     external: ["onnxruntime-node"],
   },
-  cli: { entryPoints: { main: "cli/src/main.ts" }, external: [] as string[] },
-} as const;
+  cli: { entryPoints: { main: "cli/src/main.ts" }, external: [] },
+} satisfies Record<string, { entryPoints: Record<string, string>; external: string[] }>;
 
-const { values } = parseArgs({ options: { only: { type: "string" } } });
+export type ProgramName = keyof typeof PROGRAMS;
+export const PROGRAM_NAMES = Object.keys(PROGRAMS) as readonly ProgramName[];
 
-for (const [name, program] of Object.entries(PROGRAMS)) {
-  if (values.only !== undefined && values.only !== name) continue;
-  const outdir = `dist/${name}`;
-  await rm(outdir, { recursive: true, force: true });
-  await mkdir(outdir, { recursive: true });
-  await build({
-    entryPoints: program.entryPoints,
-    outdir,
-    bundle: true,
-    platform: "node",
-    target: "node24",
-    format: "esm",
-    external: [...program.external],
-    sourcemap: "linked",
-    legalComments: "linked",
-    // CommonJS dependencies inside an ES module bundle still call require.
-    banner: { js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);' },
-    logLevel: "warning",
-  });
-  await writeFile(`${outdir}/package.json`, '{ "type": "module" }\n');
-  console.log(`dist/${name}`);
+export interface BuildOptions {
+  /** Default: all of them. */
+  readonly only?: readonly ProgramName[] | undefined;
+  /** Default: dist/ of the checkout. Each program's folder below it is replaced. */
+  readonly outdir?: string | undefined;
 }
-if (values.only === undefined || values.only === "operator") await cp("crds", "dist/operator/crds", { recursive: true });
+
+const ROOT = resolve(import.meta.dirname, "..");
+
+/** Returns the main file of each program that was built. Throws esbuild's error, which names the source line. */
+export async function buildPrograms(options: BuildOptions = {}): Promise<ReadonlyMap<ProgramName, string>> {
+  const { only = PROGRAM_NAMES, outdir = join(ROOT, "dist") } = options;
+  const mains = new Map<ProgramName, string>();
+  for (const name of only) {
+    const folder = join(resolve(outdir), name);
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(folder, { recursive: true });
+    await build({
+      ...PROGRAMS[name],
+      absWorkingDir: ROOT,
+      outdir: folder,
+      bundle: true,
+      platform: "node",
+      target: "node24",
+      format: "esm",
+      // Names and line breaks stay, so a stack trace can be read without a source map.
+      minify: false,
+      legalComments: "linked",
+      // CommonJS dependencies inside a module still call require.
+      banner: {
+        js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
+      },
+      logLevel: "warning",
+    });
+    await writeFile(join(folder, "package.json"), '{ "type": "module" }\n');
+    mains.set(name, join(folder, "main.js"));
+  }
+  return mains;
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: { only: { type: "string", multiple: true }, outdir: { type: "string" } },
+  });
+  const only = values.only?.map((name) => {
+    const program = PROGRAM_NAMES.find((one) => one === name);
+    if (program === undefined) throw new Error(`no program "${name}": one of ${PROGRAM_NAMES.join(", ")}`);
+    return program;
+  });
+  for (const file of (await buildPrograms({ only, outdir: values.outdir })).values()) console.log(file);
+}
+
+if (import.meta.main) await main();

@@ -7,6 +7,11 @@
 {{- if contains $name .Release.Name -}}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{- else -}}{{ printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" }}{{- end -}}
 {{- end -}}
 
+{{/* Cluster-wide objects carry the namespace in their name, so that releases of the same name don't meet. */}}
+{{- define "autoglm.clusterName" -}}
+{{ .Release.Namespace }}:{{ include "autoglm.fullname" . }}
+{{- end -}}
+
 {{- define "autoglm.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 app.kubernetes.io/name: {{ include "autoglm.name" . }}
@@ -35,6 +40,7 @@ runAsNonRoot: true
 runAsUser: 65532
 runAsGroup: 65532
 fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
 seccompProfile: { type: RuntimeDefault }
 {{- end -}}
 

@@ -81,13 +81,16 @@ export function keyOfPlacement(
 }
 
 /** A bad digest is mended by a change of the model, everything else that failed by another task. */
-function failedStage(facts: StageFacts, placement: PlacementStatus | undefined): Stage {
-  const { held, specDigest, resolution, task } = facts;
-  const isModelMended =
-    held?.state === "parked" && specDigest !== undefined && specDigest !== held.spec && resolution.isResolved;
-  if (!isModelMended || placement === undefined || task.spec.suspend) return { kind: "failed" };
-  const run = task.status?.run ?? 0;
-  return { kind: "seeking", run, because: "the model has changed", from: placement, isRetry: true };
+function failedStage(facts: StageFacts, from: PlacementStatus | undefined): Stage {
+  const { held, task } = facts;
+  if (held?.state !== "parked" || from === undefined || task.spec.suspend) return { kind: "failed" };
+  return modelMended(facts, from) ?? { kind: "failed" };
+}
+
+function modelMended({ held, specDigest, resolution, task }: StageFacts, from: PlacementStatus): Stage | undefined {
+  const isSame = held === undefined || specDigest === undefined || specDigest === held.spec;
+  if (isSame || !resolution.isResolved) return undefined;
+  return { kind: "seeking", run: task.status?.run ?? 0, because: "the model has changed", from, isRetry: true };
 }
 
 function runEndStage(facts: StageFacts, from: PlacementStatus | undefined): Stage {
@@ -97,8 +100,10 @@ function runEndStage(facts: StageFacts, from: PlacementStatus | undefined): Stag
   const dueInMs = (Number.isNaN(startedAt) ? nowMs : startedAt) + task.spec.runIntervalSeconds * 1000 - nowMs;
   if (dueInMs > 0 || !resolution.isResolved) return { kind: "betweenRuns", dueInMs: Math.max(dueInMs, 0) };
   // The end of the run is stated first: its last results count before the next run begins to.
-  if (task.status?.reason !== "WaitingForNextRun") return { kind: "betweenRuns", dueInMs: 1 };
-  const run = (task.status.run ?? 0) + 1;
+  const { completionTime } = task.status ?? {};
+  if (completionTime === undefined || Date.parse(completionTime) >= nowMs)
+    return { kind: "betweenRuns", dueInMs: 1 };
+  const run = (task.status?.run ?? 0) + 1;
   return { kind: "seeking", run, because: "the next run is due", from, isRetry: false };
 }
 
@@ -121,7 +126,7 @@ function placedStage(facts: StageFacts, placement: PlacementStatus): Stage {
     };
   }
   // What can't be made anew (its ConfigMap or model is gone) goes on as it was begun.
-  if (!resolution.isResolved) return { kind: "placed", placement };
+  if (!resolution.isResolved || node.link !== "Connected") return { kind: "placed", placement };
   if (differ(held?.stateId, node.stateId)) {
     const because = `the state folder of node ${node.name} is another one`;
     return { kind: "renewing", placement, because, isStateLost: true };
@@ -133,9 +138,9 @@ function placedStage(facts: StageFacts, placement: PlacementStatus): Stage {
 }
 
 function reportedFailure(facts: StageFacts, placement: PlacementStatus, error: ReportedError): Stage {
-  if (familyOf(error.code) === "user" || error.code === "ModelDigestMismatch") {
-    return { kind: "failing", placement, error };
-  }
+  const failing = { kind: "failing", placement, error } as const;
+  if (error.code === "ModelDigestMismatch") return modelMended(facts, placement) ?? failing;
+  if (familyOf(error.code) === "user") return failing;
   if (retryInMs(facts, placement) > 0 || !facts.resolution.isResolved) return { kind: "placed", placement };
   const run = facts.task.status?.run ?? 0;
   return { kind: "seeking", run, because: `it failed with ${error.code}`, from: placement, isRetry: true };

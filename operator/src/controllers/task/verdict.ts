@@ -1,7 +1,7 @@
 /** What each stage of a task comes to: the state it is in, its placement, what its node should have. Pure. */
 import { assertNever, TASK_REASONS, type PlacementStatus, type TaskReason } from "@autoglm/api";
 import { exactQuantity, type Placed } from "@autoglm/core";
-import type { Judgement } from "./conditions.ts";
+import { holds, type Judgement } from "./conditions.ts";
 import type { TaskFacts, TaskStatusFields } from "./facts.ts";
 import { progressOf, undelivered, type ProgressFields } from "./progress.ts";
 import { retryInMs, type Stage } from "./stage.ts";
@@ -139,6 +139,7 @@ function betweenRuns(facts: TaskFacts, dueInMs: number): Verdict {
     placement: placement && { ...reported(facts, placement), phase: "Done" },
     assignment: "retired",
     holdsMemory: false,
+    fields: { completionTime: status?.completionTime ?? at(facts) },
     recheckMs: dueInMs,
   });
 }
@@ -207,7 +208,7 @@ function renewed(facts: TaskFacts, stage: Extract<Stage, { kind: "renewing" }>):
     judgement: {
       state: "starting",
       reason: "Placed",
-      message: `on node ${placement.node}, again: ${because}`,
+      message: `on node ${placement.node}`,
     },
     placement: fresh(facts, {
       ...placement,
@@ -245,12 +246,11 @@ function sought(facts: TaskFacts, stage: Extract<Stage, { kind: "seeking" }>): V
     return { ...base, ...wait, judgement: { ...base.judgement, message }, recheckMs: undefined };
   }
   // Nowhere to go: it stays where it is, and says so.
-  const stay =
-    facts.task.status?.reason === "ModelDigestMismatch"
-      ? finished(facts, "failed")
-      : placed(facts, stage.from);
+  const { hint, queuePosition } = wait;
+  if (holds(facts.task.status?.conditions ?? [], "Failed")) return { ...finished(facts, "failed"), hint, queuePosition };
+  const stay = placed(facts, stage.from);
   const message = `${stay.judgement.message}; no other node: ${wait.message}`;
-  return { ...stay, judgement: { ...stay.judgement, message }, hint: wait.hint, recheckMs: undefined };
+  return { ...stay, judgement: { ...stay.judgement, message }, hint, recheckMs: undefined };
 }
 
 function newlyPlaced(facts: TaskFacts, stage: Extract<Stage, { kind: "seeking" }>, offer: Placed): Verdict {
@@ -275,7 +275,7 @@ function newlyPlaced(facts: TaskFacts, stage: Extract<Stage, { kind: "seeking" }
     assignment: "active",
     holdsMemory: true,
     isNewPlacement: true,
-    ...(isNewRun && stage.run > 0 ? { progress: NO_PROGRESS } : {}),
+    ...(isNewRun && stage.run > 0 ? { progress: noProgress(facts) } : {}),
     fields: {
       variant: candidate.variant.name,
       completionTime: undefined,
@@ -285,13 +285,10 @@ function newlyPlaced(facts: TaskFacts, stage: Extract<Stage, { kind: "seeking" }
   });
 }
 
-const NO_PROGRESS: ProgressFields = {
-  items: { accepted: 0, failed: 0 },
-  ledger: { produced: 0, delivered: 0, pending: 0, duplicatesDropped: 0, lost: 0 },
-  results: undefined,
-  progress: "0/?",
-  firstResultTime: undefined,
-};
+/** As if nothing had been said yet. */
+function noProgress(facts: TaskFacts): ProgressFields {
+  return progressOf({ ...facts, task: { ...facts.task, status: undefined }, ledger: undefined, report: undefined });
+}
 
 /**
  * An epoch that this run has not had. A placement that was taken out of the status by a suspension leaves no epoch
