@@ -26,8 +26,11 @@ for (const suite of report.testResults) {
   }
 }
 // A file that fails before its first test holds no assertion, and still is a failure.
-const brokenFiles = report.testResults.filter((suite) => suite.status === "failed" && suite.assertionResults.every((test) => test.status !== "failed"));
-for (const suite of brokenFiles) console.log(`FAILED TO LOAD: ${suite.name.replace(`${process.cwd()}/`, "")}`);
+const brokenFiles = report.testResults.filter(
+  (suite) => suite.status === "failed" && suite.assertionResults.every((test) => test.status !== "failed"),
+);
+for (const suite of brokenFiles)
+  console.log(`FAILED TO LOAD: ${suite.name.replace(`${process.cwd()}/`, "")}`);
 const failed = report.numFailedTests + brokenFiles.length;
 console.log(`${report.numPassedTests} passed, ${failed} failed`);
 process.exitCode = failed > 0 || report.numPassedTests === 0 ? 1 : 0;

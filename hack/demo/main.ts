@@ -18,11 +18,11 @@ import {
 } from "@autoglm/operator";
 import { createLogger, Metrics } from "@autoglm/telemetry";
 import { z } from "zod";
-import { buildPrograms } from "../build.ts";
 import { stopAll, stopProcess } from "../cluster/processes.ts";
 import { FLEET, newEnrolment, startAgentProcess } from "../local/fleet.ts";
 import { modelBlobsDir, readManifestFolder, readManifests, type Manifest } from "../local/manifests.ts";
 import { startLocalNats } from "../local/nats.ts";
+import { buildLocalPrograms } from "../local/programs.ts";
 import { clip } from "../local/table.ts";
 import { type FinishedTask, renderReasons, renderResults, renderTasks } from "./report.ts";
 
@@ -52,9 +52,7 @@ async function main(): Promise<void> {
   let plane: ControlPlane | undefined;
   try {
     say("\nStarting");
-    const programs = await step("bundle of the agent", () =>
-      buildPrograms({ only: ["edge-agent"], outdir: join(STATE_DIR, "dist") }),
-    );
+    const mainOf = await step("bundle of the agent", () => buildLocalPrograms(STATE_DIR, ["edge-agent"]));
     const keys = createBusKeys();
     const nats = await step("nats-server", () => startLocalNats(keys, STATE_DIR));
     const token = randomBytes(24).toString("base64url");
@@ -75,7 +73,7 @@ async function main(): Promise<void> {
             spec: { enrolment },
           });
           await startAgentProcess({
-            main: programs.get("edge-agent") ?? "",
+            main: mainOf("edge-agent"),
             node,
             stateDir: STATE_DIR,
             dataRoot: DATA_ROOT,

@@ -14,13 +14,13 @@ import {
 } from "@autoglm/kube";
 import { readBusKeys, writeBusFiles } from "@autoglm/operator";
 import { parse } from "yaml";
-import { buildPrograms } from "../build.ts";
 import { type RunningCluster, startCluster, stopCluster } from "../cluster/cluster.ts";
 import { createNode } from "../cluster/nodes.ts";
 import { findProcess, freePort, startProcess, stopAll } from "../cluster/processes.ts";
 import { FLEET, type FleetNode, newEnrolment, startAgentProcess } from "../local/fleet.ts";
 import { modelBlobsDir, readManifests } from "../local/manifests.ts";
 import { natsServerBinary } from "../local/nats.ts";
+import { buildLocalPrograms } from "../local/programs.ts";
 
 export const DEFAULT_DIR = ".autoglm";
 const SYSTEM_NAMESPACE = "autoglm-system";
@@ -97,8 +97,7 @@ export async function up(options: UpOptions): Promise<Installation> {
   });
 
   say("bundles, nats-server, ingester, operator …");
-  const programs = await buildPrograms({ outdir: join(dir, "dist") });
-  const main = (name: "operator" | "edge-agent" | "cli") => programs.get(name) ?? "";
+  const main = await buildLocalPrograms(dir);
   const natsStoreDir = join(dir, "nats", "streams");
   await startNats(dir, ports, natsStoreDir);
   await startIngester(dir, ports, { main: main("operator"), kubeconfigPath });
