@@ -44,7 +44,12 @@ const VARIABLES = {
     .transform((text) => text.split(",").map((name) => name.trim()))
     .pipe(z.array(z.enum(["cpu", "cuda"], { error: "must be cpu, cuda, or both with a comma" })).min(1)),
   AUTOGLM_HEALTH_HOST: z.string().min(1).default("0.0.0.0"),
-  AUTOGLM_HEALTH_PORT: z.coerce.number({ error: "must be a port" }).int().min(0).max(65_535).default(8080),
+  AUTOGLM_HEALTH_PORT: z.coerce
+    .number({ error: "must be a port, 0 to 65535" })
+    .int()
+    .min(0)
+    .max(65_535)
+    .default(8080),
   /** Results that are not accepted yet may take so much room; beyond it the work waits. */
   AUTOGLM_OUTBOX_LIMIT: quantity.default(parseQuantityBytes("1Gi")),
   /** Model files that no task wants are kept up to this. */

@@ -96,7 +96,8 @@ class Agent {
     });
     const working = this.#work(this.#outbox);
     const ended = Promise.withResolvers<void>();
-    working.catch(async (error: unknown) => {
+    const failing = working.then(({ renewing }) => renewing);
+    failing.catch(async (error: unknown) => {
       if (this.#stopping.signal.aborted) return;
       this.#log.error({ error }, "the agent ends");
       await this.#close(health);
@@ -116,8 +117,8 @@ class Agent {
     return { healthPort: health.port, stopped: ended.promise, stop };
   }
 
-  /** Resolves when everything runs. */
-  async #work(outbox: Outbox): Promise<void> {
+  /** Resolves when everything runs; `renewing` rejects later when the process has to start again. */
+  async #work(outbox: Outbox): Promise<{ readonly renewing: Promise<void> }> {
     const { signal } = this.#stopping;
     const options = this.#options;
     const key = await this.#folder.nodeKey();
@@ -196,8 +197,8 @@ class Agent {
     bus.onPoke(() => runtime.onPoke());
     runtime.start();
     if (connection.isConnected()) runtime.onConnected();
-    void enrolment.keepRenewed(signal);
     log.info({ pool: options.pool, location: options.location, budgetBytes }, "the agent works");
+    return { renewing: enrolment.keepRenewed(() => connection.isConnected(), signal) };
   }
 
   #readiness(): Readiness {
@@ -235,7 +236,7 @@ class Agent {
     metrics.gauge("autoglm_agent_engine_bytes", {}, () => engine.usedBytes());
   }
 
-  async #drain(working: Promise<void>): Promise<void> {
+  async #drain(working: Promise<unknown>): Promise<void> {
     const deadline = Promise.withResolvers<void>();
     const timer = setTimeout(deadline.resolve, this.#options.drainMs + DRAIN_EXTRA_MS);
     const drained = working

@@ -48,7 +48,7 @@ export class ChunkSealer {
   }
 
   /** Seals an empty chunk under each of these numbers. */
-  async fill(numbers: readonly number[]): Promise<void> {
+  async fillNumbers(numbers: readonly number[]): Promise<void> {
     for (const chunk of numbers) await this.#store(chunk, [], undefined);
   }
 

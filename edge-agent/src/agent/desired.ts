@@ -5,7 +5,7 @@ import type { StateFolder } from "./state-folder.ts";
 const FILE = "desired.json";
 
 /** Whether a document replaces another: by generation, then by revision. */
-export function isNewerDocument(candidate: DesiredDocument, current: DesiredDocument | undefined): boolean {
+function isNewerDocument(candidate: DesiredDocument, current: DesiredDocument | undefined): boolean {
   if (!current || candidate.generation !== current.generation) {
     return !current || candidate.generation > current.generation;
   }

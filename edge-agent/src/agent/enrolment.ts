@@ -7,13 +7,15 @@
  *     the process ends
  *
  * The key is born on the node; only its public half and signatures leave it. Renewal proves the same key, because a
- * one-time token can't be used again. A renewal that is refused is tried again: the present JWT may still hold, and
- * an administrator may be about to mend it.
+ * one-time token can't be used again. A renewal that is refused is followed by a new enrolment where the token may be
+ * used more than once, and tried again: an administrator may be about to mend it. A link that stays cut is a reason
+ * to renew too: the hub may have new keys, or the credentials may have been revoked and given back.
  */
 import { readFile } from "node:fs/promises";
 import {
   AutoglmError,
   enrolmentReplySchema,
+  hasErrorCode,
   toAutoglmError,
   type EnrolmentReply,
   type EnrolmentRequest,
@@ -56,6 +58,10 @@ export interface EnrolmentOptions {
 
 const FILE = "enrolment.json";
 const REQUEST_TIMEOUT_MS = 10_000;
+/** How often to look whether a renewal is due. */
+const LOOK_MS = 1000;
+/** A link that is cut for so long may be cut because of the credentials. */
+const CUT_FOR_MS = 60_000;
 /** Statuses that say "later", not "no". */
 const LATER = new Set([408, 425, 429]);
 
@@ -93,31 +99,51 @@ export class Enrolment {
     return this.#stored.reply;
   }
 
-  /** Renews for as long as the process lives. The bus takes the new JWT at its next dial. */
-  async keepRenewed(signal: AbortSignal): Promise<void> {
-    for (let failures = 0; !signal.aborted;) {
-      const dueInMs =
-        failures > 0 ? 10 * backoffMs(failures, Math.random()) : renewalDueInMs(this.#stored, Date.now());
-      // A timer takes at most 24.8 days; looking again in between costs nothing.
-      if (!(await pause(Math.min(Math.max(dueInMs, 0), 86_400_000), signal))) return;
-      if (failures === 0 && renewalDueInMs(this.#stored, Date.now()) > 0) continue;
+  /**
+   * Renews for as long as the process lives. The bus takes the new JWT at its next dial.
+   * @throws AutoglmError `BusUnavailable` when the hub has other addresses now: start again to use them
+   */
+  async keepRenewed(isConnected: () => boolean, signal: AbortSignal): Promise<void> {
+    const { log } = this.#options;
+    let connectedAt = performance.now();
+    let failures = 0;
+    while (await pause(failures > 0 ? 10 * backoffMs(failures, Math.random()) : LOOK_MS, signal)) {
+      if (isConnected()) connectedAt = performance.now();
+      const isCut = performance.now() - connectedAt > CUT_FOR_MS;
+      if (!isCut && renewalDueInMs(this.#stored, Date.now()) > 0) continue;
+      const urlsBefore = this.reply.natsUrls.join();
       try {
-        this.#stored = await store(this.#options.folder, await renew(this.#options, this.reply.nodeId));
+        this.#stored = await store(this.#options.folder, await this.#renewOrEnrol());
         failures = 0;
-        this.#options.log.info({ expiresAt: this.reply.expiresAt }, "renewed the node's credentials");
+        connectedAt = performance.now();
+        log.info({ expiresAt: this.reply.expiresAt }, "renewed the node's credentials");
       } catch (error) {
         failures++;
-        this.#options.log.warn(
-          { error, expiresAt: this.reply.expiresAt },
-          "can't renew the node's credentials yet",
+        log.warn({ error, expiresAt: this.reply.expiresAt }, "can't renew the node's credentials yet");
+      }
+      if (this.reply.natsUrls.join() !== urlsBefore && !isConnected()) {
+        throw new AutoglmError(
+          "BusUnavailable",
+          "the hub has other addresses now; starting again to use them",
         );
       }
+    }
+  }
+
+  async #renewOrEnrol(): Promise<EnrolmentReply> {
+    try {
+      return await renew(this.#options, this.reply.nodeId);
+    } catch (error) {
+      const { enrolToken, enrolTokenFile } = this.#options;
+      const hasToken = (enrolToken ?? enrolTokenFile) !== undefined;
+      if (!hasErrorCode(error, "EnrolmentRefused") || !hasToken) throw error;
+      return enrol(this.#options);
     }
   }
 }
 
 /** Milliseconds until two thirds of the JWT's life are over. */
-export function renewalDueInMs(stored: Stored, nowMs: number): number {
+function renewalDueInMs(stored: Stored, nowMs: number): number {
   const start = Date.parse(stored.receivedAt);
   return start + ((Date.parse(stored.reply.expiresAt) - start) * 2) / 3 - nowMs;
 }

@@ -56,7 +56,7 @@ export interface RuntimeDependencies {
 
 const HEARTBEAT_COALESCE_MS = 100;
 const REPUBLISH_AT_MOST_MS = 60_000;
-const RETRY_SEND_MS = 500;
+const RETRY_SEND_MS = { first: 500, atMost: 10_000 };
 const ACTIONS_PER_PASS = 256;
 const UNLISTED_KEYS = 1000;
 /** Timers beyond 24.8 days fire at once; looking in between costs nothing. */
@@ -88,7 +88,8 @@ export class AgentRuntime {
       timing: {
         republishAfterMs: options.republishMs,
         republishAtMostMs: Math.max(REPUBLISH_AT_MOST_MS, options.republishMs),
-        retryAfterMs: RETRY_SEND_MS,
+        retryAfterMs: RETRY_SEND_MS.first,
+        retryAtMostMs: RETRY_SEND_MS.atMost,
       },
       log,
       onSent: (outcome) => metrics.count("autoglm_bus_chunks_sent_total", { outcome }),

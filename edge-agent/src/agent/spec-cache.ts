@@ -42,7 +42,8 @@ export class SpecCache {
         retry: "backoff",
       });
     }
-    await this.#folder.writeText(`${FOLDER}/${sha256}`, fetched);
+    // Not forced to the disk: it is checked when it is read, and fetched again when it is not there.
+    await this.#folder.writeText(`${FOLDER}/${sha256}`, fetched, { isDurable: false });
     return fetched;
   }
 

@@ -89,14 +89,14 @@ export class StateFolder {
     }
   }
 
-  /** All or nothing, durable, readable by this user alone. */
-  async writeText(name: string, content: string | Uint8Array): Promise<void> {
+  /** All or nothing, readable by this user alone; on the disk when it resolves, unless that is not asked for. */
+  async writeText(name: string, content: string | Uint8Array, { isDurable = true } = {}): Promise<void> {
     const target = this.join(name);
     const fresh = `${target}.${randomUUID()}.new`;
     const file = await open(fresh, "wx", 0o600);
     try {
       await file.writeFile(content);
-      await file.sync();
+      if (isDurable) await file.sync();
     } finally {
       await file.close();
     }

@@ -153,7 +153,9 @@ export class AssignmentWork {
     const { outbox, models, specs, engine, dataRoot, onSpec } = this.#dependencies;
     this.#enter("Assigned");
     const assignment = this.#assignment;
+    signal.throwIfAborted();
     const spec = await specs.spec(assignment.spec);
+    signal.throwIfAborted();
     this.spec = spec;
     onSpec();
 
@@ -174,7 +176,7 @@ export class AssignmentWork {
     this.#enter("Running");
     const sealer = this.#newSealer(signal);
     try {
-      await sealer.fill(toFill);
+      await sealer.fillNumbers(toFill);
       const input = readItems(spec.input, { dataRoot, part: (sha256) => specs.bytes(sha256) });
       const counted = withoutItems(input, produced);
       const results = engine.infer({

@@ -100,7 +100,7 @@ export class BlobStore {
 }
 
 /** sha256 of a file as hex. */
-export async function hashFile(path: string, signal?: AbortSignal): Promise<string> {
+async function hashFile(path: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash("sha256");
   for await (const bytes of createReadStream(path, {
     highWaterMark: 1024 * 1024,

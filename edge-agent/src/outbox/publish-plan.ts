@@ -22,6 +22,7 @@ export interface SendTiming {
   readonly republishAtMostMs: number;
   /** After a failed send; doubled each time. */
   readonly retryAfterMs: number;
+  readonly retryAtMostMs: number;
 }
 
 /**
@@ -33,8 +34,10 @@ export function sendDueAt(state: SendState, isListed: boolean, timing: SendTimin
   if (state.isInFlight) return Infinity;
   if (state.lastSentAt === undefined) return -Infinity;
   if (state.isConfirmed && !isListed) return Infinity;
-  const first = state.isConfirmed ? timing.republishAfterMs : timing.retryAfterMs;
-  return state.lastSentAt + Math.min(first * 2 ** Math.max(0, state.sends - 1), timing.republishAtMostMs);
+  const [first, atMost] = state.isConfirmed
+    ? [timing.republishAfterMs, timing.republishAtMostMs]
+    : [timing.retryAfterMs, timing.retryAtMostMs];
+  return state.lastSentAt + Math.min(first * 2 ** Math.max(0, state.sends - 1), atMost);
 }
 
 export interface SendGroup<Chunk> {

@@ -151,7 +151,8 @@ export class Publisher {
     const { sends, nextAtMs } = planSends({
       groups: this.#groups(),
       nowMs: now,
-      window: this.#window - this.#inFlight,
+      // One chunk finds out whether a full store has room again.
+      window: Math.max(0, (this.isStoreFull ? 1 : this.#window) - this.#inFlight),
       bytes: this.#bucketBytes,
       timing: this.#options.timing,
     });
@@ -202,19 +203,21 @@ export class Publisher {
         body,
         grant,
       );
-      this.#fullInARow = 0;
+      // One that was under way when another was refused says nothing about now.
+      if (this.#now() >= this.#pausedUntil) this.#fullInARow = 0;
     } catch (error) {
       outcome = this.#noteFailure(pending, error);
     } finally {
       this.#inFlight--;
       if (this.#inFlight <= this.#window / 2) this.poke();
     }
-    this.#states.set(pending, {
-      isInFlight: false,
-      isConfirmed: outcome === "stored" || outcome === "duplicate",
-      sends: before.sends + 1,
-      lastSentAt: this.#now(),
-    });
+    const isConfirmed = outcome === "stored" || outcome === "duplicate";
+    // A full store is no failure of this chunk: all of them wait together.
+    const state =
+      outcome === "ResultStoreFull"
+        ? before
+        : { isInFlight: false, isConfirmed, sends: before.sends + 1, lastSentAt: this.#now() };
+    this.#states.set(pending, state);
     this.#options.onSent?.(outcome);
   }
 

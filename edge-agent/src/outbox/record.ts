@@ -16,7 +16,7 @@
  * died, never acknowledged to anyone and so no loss; a lost record whose header is good; an unknown loss.
  */
 import { crc32 } from "node:zlib";
-import { assignmentKeySchema, itemRangesSchema } from "@autoglm/api";
+import { assignmentKeySchema } from "@autoglm/api";
 import { z } from "zod";
 
 const MAGIC = 0xfe4741ff;
@@ -25,6 +25,8 @@ const FIXED_BYTES = 20;
 const MAX_PART_BYTES = 4 * 1024 * 1024;
 
 const counter = z.int().min(0);
+/** Without the wire's limit: what was accepted out of order may be in many pieces. */
+const rangesSchema = z.array(z.tuple([counter, counter]));
 const recordHeaderSchema = z.discriminatedUnion("kind", [
   /** A sealed chunk; the body is its wire form. */
   z.object({
@@ -32,7 +34,7 @@ const recordHeaderSchema = z.discriminatedUnion("kind", [
     seq: counter,
     key: assignmentKeySchema,
     chunk: counter,
-    items: itemRangesSchema,
+    items: rangesSchema,
     producedAt: z.string(),
     total: counter.optional(),
   }),
@@ -43,7 +45,7 @@ const recordHeaderSchema = z.discriminatedUnion("kind", [
     key: assignmentKeySchema,
     grant: z.string(),
     acceptedThrough: z.int().min(-1),
-    acceptedItems: itemRangesSchema,
+    acceptedItems: rangesSchema,
     total: counter.optional(),
     unlistedAt: z.number().optional(),
   }),

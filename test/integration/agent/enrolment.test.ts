@@ -80,9 +80,14 @@ test("renews its credentials in time and outlives the first ones", async () => {
   await untilHeartbeat();
   await site.until("renewed", () => site.requests.includes("POST /renew"), 10);
   site.credentialSeconds = 3600;
-  await site.until("renewed for long", () => site.requests.filter((request) => request === "POST /renew").length > 1, 10);
+  await site.until(
+    "renewed for long",
+    () => site.requests.filter((request) => request === "POST /renew").length > 1,
+    10,
+  );
   const since = Date.now() + 5000;
   await site.until("heartbeats after the first credentials ended", () => {
     return Date.parse(site.heartbeats.at(-1)?.sentAt ?? "") > since;
   });
+  expect(site.requests.filter((request) => request === "POST /enrol")).toHaveLength(1);
 });

@@ -30,7 +30,8 @@ export class FakeEngine implements Engine {
       if (this.#itemMs > 0) await sleep(this.#itemMs);
       signal.throwIfAborted();
       this.computed.push(parsed.item);
-      const result = "error" in parsed ? failed(parsed.item, parsed.error) : labelled(parsed.item, parsed.text);
+      const result =
+        "error" in parsed ? failed(parsed.item, parsed.error) : labelled(parsed.item, parsed.text);
       // Every other result overtakes the one before it.
       if (held) {
         yield result;
@@ -57,7 +58,12 @@ export const labelOf = (text: string) => `length-${text.length}`;
 
 function labelled(item: number, text: string): ItemResult {
   const labels = [{ label: labelOf(text), score: 1 }];
-  return { item, stage: "final", ms: 0.1, output: { type: "text-classification", labels, scoreSource: "probability" } };
+  return {
+    item,
+    stage: "final",
+    ms: 0.1,
+    output: { type: "text-classification", labels, scoreSource: "probability" },
+  };
 }
 
 function failed(item: number, error: NonNullable<ItemResult["error"]>): ItemResult {

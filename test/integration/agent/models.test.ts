@@ -93,13 +93,19 @@ test("a wrong digest is deleted and the next address is tried", async () => {
 test("two sources with a wrong digest end it", async () => {
   const folder = await site.folder();
   const bad = site.blob("model.onnx", "a bad model");
-  const wrong = { ...bad, sha256: "1".repeat(64), urls: [`${site.url}/models/sha256/${bad.sha256}`, `${site.url}/models/sha256/${bad.sha256}?2`] };
+  const wrong = {
+    ...bad,
+    sha256: "1".repeat(64),
+    urls: [`${site.url}/models/sha256/${bad.sha256}`, `${site.url}/models/sha256/${bad.sha256}?2`],
+  };
   const store = await openStore(folder);
   site.intercept = (_, response) => {
     response.writeHead(200).end("a bad model");
     return true;
   };
-  await expect(store.ensure(site.model([wrong]), never)).rejects.toMatchObject({ code: "ModelDigestMismatch" });
+  await expect(store.ensure(site.model([wrong]), never)).rejects.toMatchObject({
+    code: "ModelDigestMismatch",
+  });
   expect(await readdir(join(folder, "blobs", "sha256"))).toEqual([]);
   expect(await store.reports()).toMatchObject([{ state: "Failed", error: { code: "ModelDigestMismatch" } }]);
 });
@@ -146,6 +152,6 @@ test("keeps what is wanted and deletes the oldest of the rest beyond its limit",
   for (const file of files) await store.ensure(site.model([file], file.sha256.slice(0, 8)), never);
   await store.collect();
   const kept = (await readdir(join(folder, "blobs", "sha256"))).filter((name) => name.length === 64);
-  expect(kept.sort()).toEqual([files[0]?.sha256, files[2]?.sha256].sort());
+  expect(new Set(kept)).toEqual(new Set([files[0]?.sha256, files[2]?.sha256]));
   expect(await store.reports()).toHaveLength(2);
 });

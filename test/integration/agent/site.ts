@@ -2,6 +2,7 @@
  * Everything around an agent, small: a real nats-server, an operator that enrols one node and writes its documents, an
  * ingester that keeps the first result of each item, and a file server for models.
  */
+import { strict as assert } from "node:assert";
 import { createHash, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -39,7 +40,7 @@ import { FaultProxy } from "../../support/fault-proxy.ts";
 import { startTestNats, type TestNats } from "../../support/nats.ts";
 
 export const NODE = "node-a";
-export const TOKEN = "one-time-token-of-node-a";
+const TOKEN = "one-time-token-of-node-a";
 
 interface TaskResults {
   /** The first result of each item, as the ingester would keep it. */
@@ -55,6 +56,7 @@ export class Site {
   readonly proxy: FaultProxy;
   readonly #operator: OperatorBus;
   readonly #connections: readonly BusConnection[];
+  readonly #ingester: IngesterBus;
   readonly #http: Server;
   readonly #stop = new AbortController();
   readonly #folders: string[] = [];
@@ -63,6 +65,7 @@ export class Site {
   #nodeKey = "";
   #assignments: readonly Assignment[] = [];
   #revision = 0;
+  #ingesting: AbortController | undefined;
   #consuming: Promise<void> = Promise.resolve();
   /** All heartbeats, oldest first. */
   readonly heartbeats: Heartbeat[] = [];
@@ -105,9 +108,8 @@ export class Site {
     this.#http = http;
     http.on("request", (request, response) => void this.#answer(request, response));
     this.#operator.onHeartbeat((heartbeat) => this.heartbeats.push(heartbeat));
-    this.#consuming = new IngesterBus(ingester).consumeChunks((batch) => this.#take(batch), {
-      signal: this.#stop.signal,
-    });
+    this.#ingester = new IngesterBus(ingester);
+    this.startIngesting();
     // A server that lost its disk gets its streams and documents again, as the operator does it.
     operator.onStatus((status) => {
       if (status === "connected") void this.#operator.ensureStreams().then(() => this.#writeDocument());
@@ -161,7 +163,11 @@ export class Site {
   /** Puts a task's specification onto the bus; items go as parts, other inputs as they are. */
   async newAssignment(
     input: readonly string[] | Exclude<WorkInput, { kind: "items" }>,
-    more: { readonly model?: WorkSpec["model"]; readonly priority?: number; readonly reservedBytes?: number } = {},
+    more: {
+      readonly model?: WorkSpec["model"];
+      readonly priority?: number;
+      readonly reservedBytes?: number;
+    } = {},
   ): Promise<Assignment> {
     const uid = randomUUID();
     const spec: WorkSpec = {
@@ -188,7 +194,14 @@ export class Site {
   }
 
   model(files: readonly WorkFile[], name = "model"): WorkSpec["model"] {
-    return { name, variant: "fp32", runtime: "onnx", contextLength: 128, memoryBytes: 1024, files: [...files] };
+    return {
+      name,
+      variant: "fp32",
+      runtime: "onnx",
+      contextLength: 128,
+      memoryBytes: 1024,
+      files: [...files],
+    };
   }
 
   /** Replaces what the node should be doing. */
@@ -221,7 +234,29 @@ export class Site {
   }
 
   reportOf(assignment: Assignment): Heartbeat["assignments"][number] | undefined {
-    return this.heartbeats.at(-1)?.assignments.find((report) => assignmentKeyText(report) === assignmentKeyText(assignment));
+    return this.heartbeats
+      .at(-1)
+      ?.assignments.find((report) => assignmentKeyText(report) === assignmentKeyText(assignment));
+  }
+
+  startIngesting(): void {
+    if (this.#ingesting) return;
+    this.#ingesting = new AbortController();
+    const { signal } = this.#ingesting;
+    const before = this.#consuming;
+    this.#consuming = before.then(() =>
+      this.#ingester.consumeChunks((batch) => this.#take(batch), { signal }),
+    );
+  }
+
+  stopIngesting(): void {
+    this.#ingesting?.abort();
+    this.#ingesting = undefined;
+  }
+
+  /** How much the bus keeps of results that nobody has taken. */
+  limitResults(resultsMaxBytes: number): Promise<void> {
+    return this.#operator.ensureStreams({ resultsMaxBytes });
   }
 
   /** Polls until it is true. */
@@ -236,8 +271,14 @@ export class Site {
     }
   }
 
+  /** For after each test: an agent never sends what an ingester refuses. */
+  assertNothingRefused(): void {
+    assert.deepEqual(this.refused, []);
+  }
+
   async stop(): Promise<void> {
     this.#stop.abort();
+    this.stopIngesting();
     await this.#consuming;
     for (const connection of this.#connections) await connection.close();
     this.#http.closeAllConnections();
@@ -253,7 +294,13 @@ export class Site {
       ...assignment,
       acceptedThrough: this.accepts ? this.#watermark(assignment) : assignment.acceptedThrough,
     }));
-    await this.#operator.writeDesired({ v: 1, node: NODE, generation: 0, revision: ++this.#revision, assignments });
+    await this.#operator.writeDesired({
+      v: 1,
+      node: NODE,
+      generation: 0,
+      revision: ++this.#revision,
+      assignments,
+    });
   }
 
   #watermark(assignment: Assignment): number {
@@ -304,7 +351,9 @@ export class Site {
     const body: unknown = JSON.parse(Buffer.concat(chunks).toString());
     const asksFor = path === "/renew" ? renewalRequestSchema.parse(body) : enrolmentRequestSchema.parse(body);
     if ("token" in asksFor && asksFor.token !== TOKEN) {
-      response.writeHead(403).end(JSON.stringify({ code: "EnrolmentRefused", message: "the token is not valid" }));
+      response
+        .writeHead(403)
+        .end(JSON.stringify({ code: "EnrolmentRefused", message: "the token is not valid" }));
       return;
     }
     this.#nodeKey = asksFor.publicKey;
