@@ -26,7 +26,7 @@ export function readManifestFolder(folder: string): readonly Manifest[] {
 }
 
 /** Where tools, models and downloads are cached. */
-export function cacheDir(): string {
+function cacheDir(): string {
   const { AUTOGLM_CACHE, XDG_CACHE_HOME } = process.env;
   return AUTOGLM_CACHE ?? join(XDG_CACHE_HOME ?? join(homedir(), ".cache"), "autoglm");
 }
