@@ -12,7 +12,7 @@
  */
 import { stat } from "node:fs/promises";
 import path from "node:path";
-import { AutoglmError, toAutoglmError, type ItemResult, type TaskType } from "@autoglm/api";
+import { AutoglmError, hasErrorCode, toAutoglmError, type ItemResult, type TaskType } from "@autoglm/api";
 import type { Log } from "@autoglm/telemetry";
 import type { ParsedItem } from "../parse/index.ts";
 import type { Parameters } from "../pipelines/pipeline.ts";
@@ -66,6 +66,7 @@ export interface Engine {
   load(model: ModelOnDisk, signal: AbortSignal): Promise<{ readonly loadMs: number }>;
   /**
    * Exactly one result per item, in any order; a bad item yields its error alone. Reads no more than it can queue.
+   * The same items give the same labels, entities and texts; the last digit of a score may depend on what ran with it.
    * @throws AutoglmError `ModelLoadFailed`, `ModelDoesNotServeType`, `Aborted`, and whatever `items` throws
    */
   infer(options: InferOptions): AsyncIterable<ItemResult>;
@@ -153,16 +154,19 @@ class ProcessPoolEngine implements Engine {
 
   /** Counts the caller among the users at once, so that the model is not forgotten meanwhile. */
   async #use(model: ModelOnDisk): Promise<ServedModel> {
-    const large = this.#models.has(model.digest) || (await fileBytes(model)) > LARGE_MODEL_BYTES;
-    let served = this.#models.get(model.digest);
-    if (served === undefined) {
-      const { threads, log, executionProviders = ["cpu"] } = this.#options;
-      const shared = large || executionProviders.includes("cuda");
-      const limits = shared ? { threads, maxProcesses: 1 } : { threads: 1, maxProcesses: threads };
-      served = new ServedModel(model, limits, log);
-      this.#models.set(model.digest, served);
-    }
+    const known = this.#models.get(model.digest);
+    const served = known ?? this.#add(model, await graphBytes(model));
     served.users++;
+    return served;
+  }
+
+  #add(model: ModelOnDisk, bytes: number): ServedModel {
+    const { threads, log, executionProviders = ["cpu"] } = this.#options;
+    const single = bytes > LARGE_MODEL_BYTES || executionProviders.includes("cuda");
+    const limits = single ? { threads, maxProcesses: 1 } : { threads: 1, maxProcesses: threads };
+    // Another caller may have been faster.
+    const served = this.#models.get(model.digest) ?? new ServedModel(model, limits, log);
+    this.#models.set(model.digest, served);
     return served;
   }
 
@@ -184,7 +188,7 @@ class ProcessPoolEngine implements Engine {
   }
 
   /** Loads the model in a process whose memory is reserved. */
-  async #startProcess(served: ServedModel): Promise<number> {
+  async #startProcess(served: ServedModel, attempts = 2): Promise<number> {
     const { directory, contextLength } = served.model;
     const { executionProviders = ["cpu"] } = this.#options;
     const child = this.#processes.take();
@@ -197,8 +201,12 @@ class ProcessPoolEngine implements Engine {
       served.addProcess(child, serving);
       return performance.now() - start;
     } catch (thrown) {
-      served.reservedProcesses--;
       await child.kill();
+      // Whatever ended it from outside may have had nothing to do with this model.
+      if (attempts > 1 && hasErrorCode(thrown, "InferenceWorkerLost")) {
+        return await this.#startProcess(served, attempts - 1);
+      }
+      served.reservedProcesses--;
       throw asLoadFailure(thrown);
     } finally {
       this.#processes.keepSpare();
@@ -293,7 +301,7 @@ class ProcessPoolEngine implements Engine {
   }
 }
 
-async function fileBytes(model: ModelOnDisk): Promise<number> {
+async function graphBytes(model: ModelOnDisk): Promise<number> {
   try {
     return (await stat(path.join(model.directory, "model.onnx"))).size;
   } catch (cause) {

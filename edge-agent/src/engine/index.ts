@@ -1,8 +1,2 @@
-export {
-  createEngine,
-  type Engine,
-  type EngineOptions,
-  type EngineReport,
-  type InferOptions,
-} from "./engine.ts";
+export { createEngine, type Engine, type EngineOptions, type InferOptions } from "./engine.ts";
 export type { ModelOnDisk } from "./served-model.ts";

@@ -1,6 +1,6 @@
 /**
  * Entry of an inference process: one model, one request at a time. It may block, crash and be killed at any moment; all
- * state that matters is with the agent, and it ends when the agent is gone.
+ * state that matters is with the agent, and it ends when the agent is gone; in the middle of a run, after that run.
  */
 import { readFile } from "node:fs/promises";
 import path from "node:path";

@@ -3,7 +3,9 @@ import { TextDecoder } from "node:util";
 import { analyse } from "chardet";
 import { AutoglmError } from "@autoglm/api";
 
-/** Bytes from the first non-ASCII one on that decide the charset. */
+/** Bytes at the beginning that a byte order mark or UTF-16 is looked for in. */
+const START_BYTES = 1024;
+/** Bytes from the first non-ASCII one on that decide among the other charsets. */
 const EVIDENCE_BYTES = 64 * 1024;
 /** What chardet may answer and a user may mean; its single-byte guesses fit any bytes, so they prove nothing. */
 const MULTIBYTE_CHARSETS = new Set(["GB18030", "Big5", "Shift_JIS", "EUC-JP", "EUC-KR"]);
@@ -17,50 +19,59 @@ const BYTE_ORDER_MARKS = [
  * Decodes text of unknown charset: UTF-8 or UTF-16 by byte order mark, UTF-16 by its zero bytes, UTF-8 where the bytes
  * are valid, else GB18030 and its East Asian relatives as chardet judges.
  *
- * ASCII is the same in all but UTF-16, so it passes at once; the decision falls at the first other byte, with up to 64 KiB
- * from there as evidence. Bytes that are invalid after that become U+FFFD.
+ * ASCII is the same in all but UTF-16, so it passes at once; the decision falls at the first other byte, with 64 KiB from
+ * there as evidence. Bytes that are invalid after that become U+FFFD. How the bytes are cut into chunks changes nothing.
  * @throws AutoglmError `InputFormatNotRecognised` when no charset fits
  */
 export async function* decodeText(source: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  let decoder: TextDecoder | undefined;
-  let evidence = Buffer.alloc(0);
-  let atStart = true;
+  const decoder = new ChunkDecoder();
   for await (const chunk of source) {
-    if (decoder !== undefined) {
-      yield decoder.decode(chunk, { stream: true });
-      continue;
-    }
-    evidence = evidence.length === 0 ? Buffer.from(chunk) : Buffer.concat([evidence, chunk]);
-    if (atStart && evidence.length < 4) continue;
-    if (isPlainAscii(evidence)) {
-      yield evidence.toString("latin1");
-      evidence = Buffer.alloc(0);
-      atStart = false;
-    } else if (evidence.length >= EVIDENCE_BYTES) {
-      decoder = new TextDecoder(charsetOf(evidence, atStart));
-      yield decoder.decode(evidence, { stream: true });
-    }
+    const text = decoder.push(chunk, false);
+    if (text !== "") yield text;
   }
-  if (decoder === undefined) decoder = new TextDecoder(charsetOf(evidence, atStart));
-  else evidence = Buffer.alloc(0);
-  const rest = decoder.decode(evidence);
+  const rest = decoder.push(new Uint8Array(0), true);
   if (rest !== "") yield rest;
 }
 
-/** A zero byte is ASCII by number, and in text a sign of UTF-16. */
-function isPlainAscii(bytes: Buffer): boolean {
-  return isAscii(bytes) && !bytes.includes(0);
+class ChunkDecoder {
+  #decoder: TextDecoder | undefined;
+  #undecided = Buffer.alloc(0);
+  #startIsKnown = false;
+
+  push(chunk: Uint8Array, ended: boolean): string {
+    if (this.#decoder !== undefined) return this.#decoder.decode(chunk, { stream: !ended });
+    this.#undecided = Buffer.concat([this.#undecided, chunk]);
+    let charset: string | undefined;
+    if (!this.#startIsKnown) {
+      if (this.#undecided.length < START_BYTES && !ended) return "";
+      this.#startIsKnown = true;
+      charset = charsetOfStart(this.#undecided.subarray(0, START_BYTES));
+    }
+    const ascii = charset === undefined ? this.#takeAscii() : "";
+    if (this.#undecided.length >= EVIDENCE_BYTES || ended) {
+      charset ??= charsetOf(this.#undecided.subarray(0, EVIDENCE_BYTES));
+    }
+    if (charset === undefined) return ascii;
+    this.#decoder = new TextDecoder(charset);
+    return ascii + this.#decoder.decode(this.#undecided, { stream: !ended });
+  }
+
+  /** The bytes before the first that is not ASCII. A zero byte is ASCII by number, but no text. */
+  #takeAscii(): string {
+    const bytes = this.#undecided;
+    const plain = isAscii(bytes) && !bytes.includes(0);
+    const length = plain ? bytes.length : bytes.findIndex((byte) => byte > 0x7f || byte === 0);
+    this.#undecided = bytes.subarray(length);
+    return bytes.toString("latin1", 0, length);
+  }
 }
 
-function charsetOf(bytes: Buffer, atStart: boolean): string {
-  if (atStart) {
-    const mark = BYTE_ORDER_MARKS.find(({ bytes: mark }) =>
-      mark.every((byte, index) => bytes[index] === byte),
-    );
-    if (mark !== undefined) return mark.charset;
-    const utf16 = utf16WithoutMark(bytes);
-    if (utf16 !== undefined) return utf16;
-  }
+function charsetOfStart(bytes: Buffer): string | undefined {
+  const mark = BYTE_ORDER_MARKS.find(({ bytes: mark }) => mark.every((byte, index) => bytes[index] === byte));
+  return mark?.charset ?? utf16WithoutMark(bytes);
+}
+
+function charsetOf(bytes: Buffer): string {
   if (isUtf8Prefix(bytes)) return "utf-8";
   const guess = analyse(bytes).find((match) => MULTIBYTE_CHARSETS.has(match.name));
   if (guess !== undefined && !bytes.includes(0)) return guess.name;
@@ -73,10 +84,9 @@ function charsetOf(bytes: Buffer, atStart: boolean): string {
 /** Zero bytes of ASCII characters stand at odd offsets in little endian, at even ones in big endian. */
 function utf16WithoutMark(bytes: Buffer): "utf-16le" | "utf-16be" | undefined {
   const zeros = [0, 0] as [number, number];
-  const sample = bytes.subarray(0, 4096);
-  for (const [index, byte] of sample.entries()) if (byte === 0) zeros[index % 2 === 0 ? 0 : 1] += 1;
+  for (const [index, byte] of bytes.entries()) if (byte === 0) zeros[index % 2 === 0 ? 0 : 1] += 1;
   const [even, odd] = zeros;
-  const many = sample.length / 10;
+  const many = bytes.length / 10;
   if (odd > many && even === 0) return "utf-16le";
   if (even > many && odd === 0) return "utf-16be";
   return undefined;

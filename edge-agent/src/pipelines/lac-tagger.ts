@@ -113,11 +113,13 @@ export class LacTagger implements Pipeline {
   #entities(units: readonly Unit[], emissions: Float32Array): readonly Entity[] {
     const { tags, entityTypes } = this.#config;
     const path = this.#crf.bestPath(emissions);
+    const names = path.map((tag) => tags[tag] ?? "");
+    if (!names.some((name) => lookUp(entityTypes, name.slice(0, -2)) !== undefined)) return [];
     const marginals = this.#crf.pathMarginals(emissions, path);
     const spans: { name: string; word: string; start: number; probability: number; characters: number }[] =
       [];
     for (const [index, unit] of units.entries()) {
-      const tag = tags[path[index] ?? 0] ?? "";
+      const tag = names[index] ?? "";
       if (spans.length === 0 || tag.endsWith("B")) {
         spans.push({ name: "", word: "", start: unit.start, probability: 0, characters: 0 });
       }

@@ -45,7 +45,7 @@ export class Sampler {
   #sample(logits: Float32Array): number {
     const { temperature, topP } = this.#options;
     const top = logits[indexOfLargest(logits)] ?? 0;
-    const weights = Float64Array.from(logits, (logit) => Math.exp((logit - top) / temperature));
+    const weights = new Float64Array(logits).map((logit) => Math.exp((logit - top) / temperature));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     // Tokens below this weight hold less than 1 - topP of the mass all together: the nucleus is among the others.
     const floor = ((1 - topP) * total) / weights.length;

@@ -67,8 +67,14 @@ describe("a process that fails", () => {
   });
 
   test("the inference processes end with the agent, even when it is killed", async () => {
-    const script = path.join(import.meta.dirname, "fixtures/idle-engine.ts");
-    const parent = spawn(process.execPath, [script], { stdio: ["ignore", "pipe", "inherit"] });
+    const script = `
+      const { slowModel, startEngine } = await import(${JSON.stringify(path.join(import.meta.dirname, "harness.ts"))});
+      await startEngine().load(slowModel, AbortSignal.timeout(50_000));
+      process.stdout.write("loaded");
+    `;
+    const parent = spawn(process.execPath, ["--input-type=module", "--eval", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     await new Promise((resolve) => parent.stdout.once("data", resolve));
     const children = inferenceProcesses(parent.pid);
     expect(children.length).toBe(2);

@@ -49,6 +49,21 @@ describe("Chinese sentiment", () => {
     }
   });
 
+  test("gives the same answer whatever runs with it", async () => {
+    const model = await sampleModel(folder, "zh-sentiment");
+    const { cases } = await readVectors<Vectors>("zh-sentiment");
+    const texts = cases.map(({ text }) => text).filter((text) => text.trim() !== "");
+    const answers = async (texts: readonly string[]) => {
+      const results = await collect(infer(engine, { model, type: "text-classification", texts }));
+      return results.flatMap(({ output }) => (output as OutputOf<"text-classification">).labels);
+    };
+    const together = await answers(texts);
+    const alone = (await Promise.all(texts.map((text) => answers([text])))).flat();
+    expect(together.map(({ label }) => label)).toEqual(alone.map(({ label }) => label));
+    for (const [index, { score }] of together.entries())
+      expect(score).toBeCloseTo(alone[index]?.score ?? -1, 5);
+  });
+
   test("is right on at least 80 % of the example reviews, which the model never saw", async () => {
     const model = await sampleModel(folder, "zh-sentiment");
     const options = { format: "auto" } as const;
