@@ -34,7 +34,7 @@ describe.each(Object.entries(VALUES))("the chart with %s values", (_name, values
       for (const container of containersOf(workload)) {
         expect(container.resources, `${workload.name}/${container.name}`).toHaveProperty("requests.memory");
       }
-      if (workload.kind === "Job" || workload.kind === "Pod") continue;
+      if (workload.kind === "Job") continue;
       for (const container of workload.pod.containers) {
         expect(container, `${workload.name}/${container.name}`).toMatchObject({
           livenessProbe: expect.anything(),
@@ -203,22 +203,17 @@ describe("what is rendered", () => {
 
   it("selects pods that exist, by port names that they have", async () => {
     const objects = await render(VALUES.full);
-    const pods = objects.flatMap(({ spec }) => {
-      const template = spec?.["template"] as Rendered | undefined;
-      return template?.metadata === undefined ? [] : [template];
-    });
     const services = objects.filter(({ kind }) => kind === "Service");
     expect(services.length).toBeGreaterThan(2);
     for (const { metadata, spec } of services) {
       const selector = Object.entries(spec?.["selector"] as Record<string, string>);
-      const matching = pods.filter((pod) =>
-        selector.every(([key, value]) => pod.metadata.labels?.[key] === value),
+      const matching = workloadsOf(objects).filter(({ labels }) =>
+        selector.every(([key, value]) => labels[key] === value),
       );
       expect(matching, metadata.name).toHaveLength(1);
-      const open = (matching[0]?.spec as unknown as { containers: { ports: { name: string }[] }[] })
-        .containers[0]?.ports;
-      const wanted = (spec?.["ports"] as { targetPort: string }[]).map(({ targetPort }) => targetPort);
-      expect(open?.map(({ name }) => name)).toEqual(expect.arrayContaining(wanted));
+      const open = matching[0]?.pod.containers[0]?.ports?.map(({ name }) => name);
+      const wanted = (spec?.["ports"] ?? []) as readonly { readonly targetPort: string }[];
+      expect(open).toEqual(expect.arrayContaining(wanted.map(({ targetPort }) => targetPort)));
     }
   });
 });

@@ -1,5 +1,6 @@
-/** The chart through the pinned helm, and what it renders as values. */
+/** The chart through the pinned helm, what it renders as values, and a command of the Dockerfile. */
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { execa } from "execa";
 import { parseAllDocuments } from "yaml";
@@ -99,15 +100,19 @@ export async function render(
 export interface Workload {
   readonly name: string;
   readonly kind: string;
+  /** Of its pods. */
+  readonly labels: Readonly<Record<string, string>>;
   readonly pod: PodSpec;
 }
 
 /** Everything that becomes pods. */
 export function workloadsOf(objects: readonly Rendered[]): readonly Workload[] {
   return objects.flatMap(({ kind, metadata, spec }) => {
-    const template = spec?.["template"] as { readonly spec?: PodSpec } | undefined;
-    const pod = kind === "Pod" ? (spec as PodSpec | undefined) : template?.spec;
-    return pod?.containers === undefined ? [] : [{ name: metadata.name, kind, pod }];
+    const template = spec?.["template"] as
+      | { readonly spec?: PodSpec; readonly metadata?: Rendered["metadata"] }
+      | undefined;
+    if (template?.spec === undefined) return [];
+    return [{ name: metadata.name, kind, labels: template.metadata?.labels ?? {}, pod: template.spec }];
   });
 }
 
@@ -120,4 +125,12 @@ export function find(objects: readonly Rendered[], kind: string, name: string): 
   const found = objects.find((object) => object.kind === kind && object.metadata.name === name);
   if (found === undefined) throw new Error(`nothing rendered is ${kind} ${name}`);
   return found;
+}
+
+/** The very command of the Dockerfile that copies ONNX Runtime for $TARGETARCH, to `app` instead of /out. */
+export function onnxRuntimeCommand(app: string): string {
+  const dockerfile = readFileSync(join(ROOT, "Dockerfile"), "utf8");
+  const command = /AS onnxruntime\nARG TARGETARCH\nRUN ((?:.*\\\n)*.*)/.exec(dockerfile)?.[1];
+  if (command === undefined) throw new Error("the Dockerfile's stage onnxruntime has another form");
+  return command.replaceAll("\\\n", "").replaceAll("/out/", `${app}/`);
 }
