@@ -54,7 +54,7 @@ async function run(options: Options): Promise<void> {
             store: new KubeObjectStore({ client, instance: options.AUTOGLM_INSTANCE, log, metrics }),
             keys,
             enrol: { host: options.AUTOGLM_ENROL_HOST, port: options.AUTOGLM_ENROL_PORT },
-            identifyToken: identifyByTokenReview(client),
+            identifyToken: identifyByTokenReview(client, options.AUTOGLM_AGENT_SERVICE_ACCOUNT),
             publicNatsUrls: options.AUTOGLM_NATS_PUBLIC_URLS ?? options.AUTOGLM_NATS_URLS,
             modelServerUrl: options.AUTOGLM_MODEL_SERVER_URL,
             timing: {

@@ -30,6 +30,11 @@ const schema = z.object({
   AUTOGLM_RESULTS_PORT: port.default(8443),
   AUTOGLM_ENROL_HOST: z.string().default("0.0.0.0"),
   AUTOGLM_ENROL_PORT: port.default(8444),
+  /** `namespace:name` of the agents' ServiceAccount, whose node-bound tokens enrol; absent: one-time tokens alone. */
+  AUTOGLM_AGENT_SERVICE_ACCOUNT: z
+    .string()
+    .regex(/^[a-z0-9-]+:[a-z0-9.-]+$/, "must be namespace:name")
+    .optional(),
   AUTOGLM_HEALTH_HOST: z.string().default("0.0.0.0"),
   AUTOGLM_HEALTH_PORT: port.default(8081),
   /** A node that was silent for so long can't be reached. */
