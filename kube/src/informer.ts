@@ -161,7 +161,9 @@ export class Informer<T extends KubeObject> {
         expired && this.#failures === 1 ? 0 : backoffMs(RESTART_BACKOFF, this.#failures, random);
       const delayMs = typeof error.retry === "object" ? Math.max(backoff, error.retry.afterMs) : backoff;
       metrics.count("autoglm_informer_restarts_total", { ...this.#labels, reason: error.code });
-      log.warn({ ...this.#labels, code: error.code, error: error.message, delayMs }, "watch starts again");
+      // A quiet cluster may send no bookmark for longer than `silenceMs`: a new watch costs little and says nothing bad.
+      const level = hasErrorCode(error, "Timeout") && this.#failures === 1 ? "debug" : "warn";
+      log[level]({ ...this.#labels, code: error.code, error: error.message, delayMs }, "watch starts again");
       return delayMs;
     }
   }
