@@ -21,4 +21,8 @@ const exitCode = await runCli(process.argv.slice(2), {
   environment: readEnvironment(process),
   signal: interrupt.signal,
 });
+// Writes to a pipe are asynchronous, and what is still queued at the exit is lost.
+for (const stream of [process.stdout, process.stderr]) {
+  await new Promise<void>((resolve) => stream.write("", () => resolve()));
+}
 process.exit(exitCode);

@@ -1,4 +1,4 @@
-import { hasErrorCode } from "@autoglm/api";
+import { AutoglmError, hasErrorCode } from "@autoglm/api";
 import { type ConnectionOptions, findResultsEndpoint, withCluster } from "../cluster.ts";
 import { EXIT, type ExitCode } from "../exit-codes.ts";
 import { followTask } from "../follow.ts";
@@ -36,8 +36,15 @@ export async function results(io: CliIo, name: string, options: ResultsOptions):
       }
     } catch (error) {
       if (!hasErrorCode(error, "NotFound")) throw error;
+      // Not "none yet": the server does not tell a task that the token's owner may not get from one that it doesn't know.
+      if ((task.status?.items?.accepted ?? 0) > 0) throw unreadable(name, error);
       say(io, `${name} has no results yet; ${io.environment.programName} why ${name}`);
     }
     return EXIT.ok;
   });
+}
+
+function unreadable(name: string, cause: unknown): AutoglmError {
+  const message = `${name} has results, but the results server does not give them: the token's owner may not get the task, or the result store was lost`;
+  return new AutoglmError("Forbidden", message, { cause });
 }

@@ -24,6 +24,10 @@ export function judgeEnrolment(facts: EnrolmentFacts): Judgement {
   const { node, tokenSha256 } = facts;
   if (facts.namesake !== undefined) return refused(`node ${facts.namesake} has the same id on the bus`);
   if (facts.tokenNodeName !== undefined) {
+    // Its pod gets a new token every hour: a revocation that such a token ends would last no longer.
+    if (node?.spec.revokedBefore !== undefined) {
+      return refused("the node is revoked: remove spec.revokedBefore, or give it a one-time token");
+    }
     return facts.tokenNodeName === facts.nodeName
       ? { isAllowed: true, usedTokenSha256: node?.status?.usedTokenSha256 }
       : refused("the token is bound to another node");
@@ -33,7 +37,9 @@ export function judgeEnrolment(facts: EnrolmentFacts): Judgement {
   if (Date.parse(enrolment.expiresAt) <= facts.nowMs) return refused("the token has expired");
   // The reply may have been lost: the same key may ask again.
   const isUsed = node?.status?.usedTokenSha256 === tokenSha256;
-  if (isUsed && node?.status?.publicKey !== facts.publicKey) return refused("the token was used already");
+  if (isUsed && (node?.status?.publicKey !== facts.publicKey || wasRevoked(node))) {
+    return refused("the token was used already");
+  }
   return { isAllowed: true, usedTokenSha256: tokenSha256 };
 }
 

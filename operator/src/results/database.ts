@@ -119,6 +119,11 @@ export function databaseBytes(db: DatabaseSync): number {
   return numberOf(db, "page_count") * numberOf(db, "page_size");
 }
 
+/** Bytes inside the file that hold nothing any more. */
+export function reusableBytes(db: DatabaseSync): number {
+  return numberOf(db, "freelist_count") * numberOf(db, "page_size");
+}
+
 function translateSqliteError(cause: unknown): unknown {
   switch (sqliteCode(cause)) {
     case undefined:

@@ -214,6 +214,28 @@ describe("ResultStore", () => {
     expect(store.commit([verified({ uid: "next", items: many, text })])).toMatchObject({ stored: 100 });
   });
 
+  it("goes on after tasks were deleted, though the file gives nothing back to the volume", () => {
+    const many = Array.from({ length: 100 }, (_, item) => item);
+    let free = 1_000_000;
+    const store = open({ reserveBytes: 100_000, freeBytes: () => free });
+    for (let chunk = 0; chunk < 10; chunk += 1) {
+      store.commit([
+        verified({
+          uid: "big",
+          chunk,
+          items: many.map((item) => item + chunk * 100),
+          text: "x".repeat(1000),
+        }),
+      ]);
+    }
+    free = 0;
+    expect(store.isShortOfSpace()).toBe(true);
+    store.forget("big");
+    while (store.sweep());
+    expect(store.isShortOfSpace()).toBe(false);
+    expect(store.commit([verified({ uid: "next", items: [0] })])).toMatchObject({ stored: 1 });
+  });
+
   it("refuses results while the volume is below its reserve", () => {
     const store = open({ reserveBytes: Number.MAX_SAFE_INTEGER });
     expect(() => store.commit([verified({ items: [0] })])).toThrowError(

@@ -10,7 +10,7 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import { AutoglmError, type ItemResult, type Ledger, type ResultChunk } from "@autoglm/api";
-import { databaseBytes, freeBytes, inTransaction, openDatabase } from "./database.ts";
+import { databaseBytes, freeBytes, inTransaction, openDatabase, reusableBytes } from "./database.ts";
 import { decideChunk, emptyRun, ledgerOf, type RunState, runIsComplete } from "./decide.ts";
 import { ResultReader } from "./reader.ts";
 import { type StoreStatements, prepareStatements } from "./statements.ts";
@@ -34,6 +34,8 @@ export interface ResultStoreOptions {
   readonly reserveBytes?: number | undefined;
   /** Largest size of the store's file; default: as large as the volume lets it. */
   readonly maxBytes?: number | undefined;
+  /** Bytes that the volume of a folder has left; default: what the system says. */
+  readonly freeBytes?: ((dir: string) => number) | undefined;
   /** Milliseconds since the epoch. */
   readonly now?: (() => number) | undefined;
 }
@@ -74,6 +76,7 @@ export class ResultStore {
     readonly dir: string;
     readonly keepRuns: number;
     readonly reserveBytes: number;
+    readonly freeBytes: (dir: string) => number;
     readonly now: () => number;
   };
   /** Least recently used first. */
@@ -86,6 +89,7 @@ export class ResultStore {
       dir: options.dir,
       keepRuns: options.keepRuns ?? 10,
       reserveBytes: options.reserveBytes ?? 64 * 1024 * 1024,
+      freeBytes: options.freeBytes ?? freeBytes,
       now: options.now ?? Date.now,
     };
     this.#db = openDatabase(options);
@@ -198,9 +202,13 @@ export class ResultStore {
     });
   }
 
-  /** True when a commit would be refused for want of space on the volume. */
+  /**
+   * True when a commit would be refused for want of space. What deleted tasks left free inside the file counts: SQLite
+   * keeps it and fills it first.
+   */
   isShortOfSpace(): boolean {
-    return freeBytes(this.#options.dir) < this.#options.reserveBytes;
+    const { dir, reserveBytes, freeBytes } = this.#options;
+    return freeBytes(dir) + reusableBytes(this.#db) < reserveBytes;
   }
 
   /** Size of the store's file, bytes. */
