@@ -18,7 +18,7 @@ import type { ControllerSettings } from "./controllers/context.ts";
 import { startEnrolServer, type IdentifyToken } from "./enrol/server.ts";
 import { verifyNodeSignature } from "./enrol/signature.ts";
 import { startIngester, type AccessPort, type IngestMetrics } from "./ingest/index.ts";
-import { startOperator, type OperatorBusPort } from "./operator.ts";
+import { startOperator, type OperatorBusPort, type RunningOperator } from "./operator.ts";
 import type { ObjectStore } from "./store/object-store.ts";
 
 export interface OperatorPart {
@@ -60,6 +60,8 @@ export interface ControlPlane {
   /** Where results and models are served; undefined without the ingester. */
   readonly resultsUrl: string | undefined;
   isReady(): boolean;
+  /** Looks at every object again, as a resync of the caches does; nothing without the operator. */
+  reconcileAll(): void;
   /** Takes nothing new, finishes what is under way, closes everything. */
   stop(): Promise<void>;
 }
@@ -101,7 +103,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
     }
     const started =
       operator === undefined ? undefined : await startOperatorPart(options, operator, resultsUrl, ends);
-    return { enrolUrl: started?.enrolUrl, resultsUrl, isReady: started?.isReady ?? (() => true), stop };
+    return {
+      enrolUrl: started?.enrolUrl,
+      resultsUrl,
+      isReady: () => started?.isReady() ?? true,
+      reconcileAll: () => started?.operator.reconcileAll(),
+      stop,
+    };
   } catch (error) {
     await stop();
     throw error;
@@ -113,7 +121,11 @@ async function startOperatorPart(
   part: OperatorPart,
   resultsUrl: string | undefined,
   ends: (() => Promise<void>)[],
-): Promise<{ readonly enrolUrl: string; readonly isReady: () => boolean }> {
+): Promise<{
+  readonly enrolUrl: string;
+  readonly operator: RunningOperator;
+  readonly isReady: () => boolean;
+}> {
   const { keys, store, timing } = part;
   const modelServerUrl = part.modelServerUrl ?? resultsUrl;
   if (modelServerUrl === undefined) {
@@ -159,7 +171,7 @@ async function startOperatorPart(
   ends.push(() => enrol.close());
   const host = part.enrol.host === "0.0.0.0" ? "127.0.0.1" : part.enrol.host;
   const isReady = () => operator.isReady() && connection.isConnected();
-  return { enrolUrl: `http://${host}:${enrol.port}`, isReady };
+  return { enrolUrl: `http://${host}:${enrol.port}`, operator, isReady };
 }
 
 function operatorBus(

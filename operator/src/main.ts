@@ -68,7 +68,7 @@ async function run(options: Options): Promise<void> {
             resultsMaxBytes: options.AUTOGLM_RESULTS_MAX_BYTES,
           },
   });
-  isReady = plane.isReady;
+  isReady = () => plane.isReady();
   log.info({ enrolUrl: plane.enrolUrl, resultsUrl: plane.resultsUrl }, "running");
 
   const asked = Promise.withResolvers<void>();

@@ -60,6 +60,8 @@ export interface OperatorOptions {
 export interface RunningOperator {
   /** Caches are filled and every task was looked at once. */
   isReady(): boolean;
+  /** Looks at every object again, as a resync of the caches does. */
+  reconcileAll(): void;
   /** Finishes what is under way, for ten seconds at most. */
   stop(): Promise<void>;
 }
@@ -152,9 +154,7 @@ class Operator implements RunningOperator {
       bus.onReconnect(() => void this.#restoreBus()),
     ];
     this.#context.board.nodesChanged();
-    for (const key of this.#firstPass) this.#queues.tasks.add(key);
-    for (const { metadata } of store.list("AutoGLMNode")) this.#queues.nodes.add(metadata.name);
-    for (const { metadata } of store.list("AutoGLMModel")) this.#queues.models.add(metadata.name);
+    this.reconcileAll();
     for (const queue of Object.values(this.#queues)) this.#running.push(queue.run(signal));
     this.#openIfLookedAtAll();
     this.#scheduleRewrite();
@@ -163,6 +163,13 @@ class Operator implements RunningOperator {
 
   isReady(): boolean {
     return this.#options.store.hasSynced() && this.#documents.isOpen;
+  }
+
+  reconcileAll(): void {
+    const { store } = this.#options;
+    this.#wakeTasks(store.list("AutoGLMTask").map(keyOfObject));
+    for (const { metadata } of store.list("AutoGLMNode")) this.#queues.nodes.add(metadata.name);
+    for (const { metadata } of store.list("AutoGLMModel")) this.#queues.models.add(metadata.name);
   }
 
   async stop(): Promise<void> {
@@ -316,6 +323,7 @@ class Operator implements RunningOperator {
 
   /** Many heartbeats in one turn are one look at the nodes. */
   #nodesChangedSoon(): void {
+    this.#context.board.markStale();
     if (this.#isNodesDirty) return;
     this.#isNodesDirty = true;
     setImmediate(() => {

@@ -51,13 +51,20 @@ export class PlacementBoard {
   readonly #offered = new Map<string, { readonly request: PlacementRequest; readonly placed: Placed }>();
   #drafts: readonly NodeDraft[] = [];
   #needsFullPass = true;
+  #isStale = false;
 
   constructor(options: PlacementBoardOptions) {
     this.#options = options;
   }
 
-  /** Nodes may have changed: their capacity, their labels, whether they are ready. */
+  /** Nodes may have changed: the next offer looks at them again, if `nodesChanged` does not come first. */
+  markStale(): void {
+    this.#isStale = true;
+  }
+
+  /** Looks at the nodes: their capacity, their labels, whether they are ready. */
   nodesChanged(): void {
+    this.#isStale = false;
     const drafts = [...this.#options.readNodes()].sort((a, b) => (a.name < b.name ? -1 : 1));
     if (isDeepStrictEqual(drafts, this.#drafts)) return;
     this.#drafts = drafts;
@@ -99,6 +106,7 @@ export class PlacementBoard {
   }
 
   offer(entry: QueueEntry): Offer {
+    if (this.#isStale) this.nodesChanged();
     const { key, request } = entry;
     const earlier = this.#offered.get(key);
     if (earlier !== undefined) {

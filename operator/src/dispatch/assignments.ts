@@ -120,7 +120,7 @@ export class AssignmentTable {
   retire(key: AssignmentKey): void {
     const entry = this.#entries.get(assignmentKeyText(key));
     if (entry === undefined || entry.state === "retiring") return;
-    this.#update(entry, { state: "retiring", writtenRevision: undefined }, true);
+    this.#update(entry, { state: "retiring", writtenRevision: undefined }, false);
   }
 
   park(key: AssignmentKey): void {

@@ -1,7 +1,7 @@
 /**
  * Writes the desired document of each node: one writer, one message per node, the newest revision wins.
  *
- *     changed ──urgent──▶ at once, while the node's bucket holds a token (10, one more each second)
+ *     changed ──urgent──▶ at once, while the node's bucket holds a token (20, five more each second)
  *        └─────lazy─────▶ a second after the last write
  *
  * Urgent is what somebody waits for: work that comes or goes. Lazy is what can be told later: how far results are
@@ -29,8 +29,9 @@ export interface DesiredDocumentsOptions {
   readonly onWritten: (document: DesiredDocument) => void;
 }
 
-const BURST = 10;
-const REFILL_MS = 1000;
+const BURST = 20;
+const REFILL_MS = 200;
+const LAZY_MS = 1000;
 const RETRY_MS = 1000;
 const MAX_ASSIGNMENTS = 512;
 
@@ -110,8 +111,8 @@ export class DesiredDocuments {
     const gained = Math.floor((now - state.tokensAtMs) / REFILL_MS);
     state.tokens = Math.min(BURST, state.tokens + gained);
     state.tokensAtMs += gained * REFILL_MS;
-    const lazyAt = state.writtenAtMs + REFILL_MS;
-    const atMs = isUrgent && state.tokens > 0 ? now : Math.max(now, lazyAt);
+    const urgentAt = state.tokens > 0 ? now : state.tokensAtMs + REFILL_MS;
+    const atMs = isUrgent ? urgentAt : Math.max(now, state.writtenAtMs + LAZY_MS);
     if (state.timer !== undefined && state.timer.atMs <= atMs) return;
     state.timer?.cancel();
     state.timer = undefined;
@@ -120,13 +121,13 @@ export class DesiredDocuments {
       void this.#write(nodeId, state);
       return;
     }
-    this.#writeAfter(nodeId, state, atMs - now);
+    this.#scheduleAfter(nodeId, state, atMs - now, isUrgent);
   }
 
-  #writeAfter(nodeId: string, state: NodeState, delayMs: number): void {
+  #scheduleAfter(nodeId: string, state: NodeState, delayMs: number, isUrgent: boolean): void {
     const cancel = this.#options.clock.after(delayMs, () => {
       state.timer = undefined;
-      void this.#write(nodeId, state);
+      this.#schedule(nodeId, state, isUrgent);
     });
     state.timer = { atMs: this.#options.clock.now() + delayMs, cancel };
   }
@@ -159,6 +160,6 @@ export class DesiredDocuments {
     state.writtenAtMs = clock.now();
     if (!state.isDirty || this.#isStopped) return;
     if (isWritten) this.#schedule(nodeId, state, true);
-    else this.#writeAfter(nodeId, state, RETRY_MS);
+    else this.#scheduleAfter(nodeId, state, RETRY_MS, true);
   }
 }

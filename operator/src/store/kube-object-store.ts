@@ -140,7 +140,7 @@ export class KubeObjectStore implements ObjectStore {
     object: StoredObjects[K],
     draft: StatusDraftOf<K>,
   ): Promise<StatusWriteOutcome> {
-    const outcome = await this.#writer.write(STATUS_RESOURCES[kind], object as KubeObject, { ...draft });
+    const outcome = await this.#writer.write(STATUS_RESOURCES[kind], object, { ...draft });
     if (outcome === "written") {
       this.#overlays.set(`${kind}/${keyOfObject(object)}`, {
         uid: object.metadata.uid,
@@ -211,7 +211,7 @@ export class KubeObjectStore implements ObjectStore {
   }
 
   recordEvent(event: StoreEvent): void {
-    this.#events.record({ ...event, regarding: event.regarding as KubeObject });
+    this.#events.record(event);
   }
 
   #watch<T extends KubeObject>(kind: StoredKind, resource: Resource<T>): void {

@@ -109,8 +109,7 @@ export class MemoryObjectStore implements ObjectStore {
       // The schema has just made it one.
       const next = { spec: spec as AutoGLMTask["spec"] };
       refuse(checkTaskSpec(next.spec));
-      if (previous !== undefined)
-        refuse(checkTaskUpdate(previous as AutoGLMTask, { ...previous, ...next } as AutoGLMTask));
+      if (previous !== undefined) refuse(checkTaskUpdate(previous as AutoGLMTask, { ...previous, ...next }));
     }
     const isSpecChanged = previous === undefined || !isDeepStrictEqual(previous.spec, spec);
     const object = {

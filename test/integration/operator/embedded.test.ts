@@ -74,18 +74,24 @@ describe("the operator over the embedded store", () => {
   });
 
   it("never gives out more memory than a node has, and serves the queue by priority", async () => {
-    await harness.model("half", ["text-classification"], "2Gi");
+    await harness.model("most", ["text-classification"], "3Gi");
     const agent = await harness.agent({ nodeName: "edge-4", tier: "4Gi", pauseAfterItems: 0 });
     const names = Array.from({ length: 12 }, (_, index) => `task-${index}`);
     await Promise.all(
       names.map((name, index) =>
-        harness.task(name, { type: "sentiment-analysis", model: "half", priority: index, input: { inline: texts(1) } }),
+        harness.task(name, {
+          type: "sentiment-analysis",
+          model: "most",
+          priority: index,
+          input: { inline: texts(1) },
+        }),
       ),
     );
-    const placed = () => names.filter((name) => placementOf(name) !== undefined && !holds(harness.read(name), "Complete"));
+    const placed = () =>
+      names.filter((name) => placementOf(name) !== undefined && !holds(harness.read(name), "Complete"));
     const reserved = () =>
       placed().reduce((sum, name) => sum + parseQuantityBytes(placementOf(name)?.reservedMemory ?? "0"), 0);
-    await until(() => harness.read("task-0")?.status?.queuePosition !== undefined && placed().length === 2);
+    await until(() => harness.read("task-0")?.status?.queuePosition !== undefined && placed().length === 1);
 
     const first = placed();
     const waiting = names.filter((name) => !first.includes(name));
@@ -93,7 +99,7 @@ describe("the operator over the embedded store", () => {
       const found = waiting.toReversed().map((name) => harness.read(name)?.status?.queuePosition);
       return found.every((position, index) => position === index + 1) && found;
     });
-    expect(positions).toHaveLength(10);
+    expect(positions).toHaveLength(11);
     let most = 0;
     const order: string[] = [];
     store.subscribe("AutoGLMTask", (key) => {
@@ -110,6 +116,7 @@ describe("the operator over the embedded store", () => {
   it("says why a task waits, counts per node, and places it when the hint is followed", async () => {
     await harness.agent({ nodeName: "edge-4", tier: "4Gi" });
     await harness.agent({ nodeName: "edge-6", tier: "6Gi" });
+    await until(() => store.list("AutoGLMNode").every(({ status }) => status?.memory !== undefined));
     await harness.task("large", {
       type: "sentiment-analysis",
       input: { inline: texts(1) },
@@ -118,6 +125,8 @@ describe("the operator over the embedded store", () => {
 
     const task = await withReason("large", "InsufficientMemory");
     expect(task.status).toMatchObject({ message: "2/2 InsufficientMemory", queuePosition: 1 });
+    expect(holds(task, "Accepted")).toBe(true);
+    expect(holds(task, "Placed")).toBe(false);
     const hint = task.status?.hint ?? "";
     expect(hint).toContain("kubectl patch agt/large -n default --type merge -p '");
     const { spec } = JSON.parse(hint.split("'")[1] ?? "") as { spec: { placement: { memory: string } } };
@@ -208,11 +217,16 @@ describe("the operator over the embedded store", () => {
     await harness.task("reviews", { input: { configMapRef: { name: "reviews", key: "csv" } } });
     expect((await withReason("reviews", "ConfigMapKeyNotFound")).status?.message).toContain("a, b");
     await harness.task("other", { input: { configMapRef: { name: "missing" } } });
-    expect((await withReason("other", "ConfigMapNotFound")).status?.hint).toContain("kubectl create configmap missing");
+    expect((await withReason("other", "ConfigMapNotFound")).status?.hint).toContain(
+      "kubectl create configmap missing",
+    );
 
     store.putConfigMap("default", "good", { csv: "味道很好，推荐\n服务太差了，失望\n房间很干净，满意" });
     await harness.task("auto", { input: { configMapRef: { name: "good" } } });
-    expect((await complete("auto")).status).toMatchObject({ type: "text-classification", typeSource: "Input" });
+    expect((await complete("auto")).status).toMatchObject({
+      type: "text-classification",
+      typeSource: "Input",
+    });
   });
 
   it("ends a task for good when its file is missing, and frees the memory", async () => {
@@ -231,7 +245,10 @@ describe("the operator over the embedded store", () => {
 
   it("begins again after a bad digest as soon as the model is mended", async () => {
     const options = { nodeName: "edge-4", tier: "4Gi" as const };
-    const agent = await harness.agent({ ...options, failWith: { code: "ModelDigestMismatch", message: "sha256" } });
+    const agent = await harness.agent({
+      ...options,
+      failWith: { code: "ModelDigestMismatch", message: "sha256" },
+    });
     await harness.task("reviews", { type: "sentiment-analysis", input: { inline: texts(2) } });
     await withReason("reviews", "ModelDigestMismatch");
     Object.assign(agent.options, { failWith: undefined });
@@ -265,8 +282,9 @@ describe("the operator over the embedded store", () => {
       input: { inline: texts(1) },
       ttlSecondsAfterFinished: 1,
     });
-    await complete("reviews");
+    const finishedAt = Date.parse((await complete("reviews")).status?.completionTime ?? "");
     await until(() => harness.read("reviews") === undefined);
+    expect(Date.now()).toBeGreaterThanOrEqual(finishedAt + 1000);
   });
 
   it("goes on after a restart without taking anything from a node meanwhile", async () => {
@@ -275,7 +293,12 @@ describe("the operator over the embedded store", () => {
       await harness.task(name, { type: "sentiment-analysis", input: { inline: texts(20) } });
     }
     await until(() => agent.newest?.assignments.length === 3);
-    const before = agent.newest?.assignments.map(({ task, epoch, spec, grant }) => ({ task, epoch, spec, grant }));
+    const before = agent.newest?.assignments.map(({ task, epoch, spec, grant }) => ({
+      task,
+      epoch,
+      spec,
+      grant,
+    }));
     const seen = agent.documents.length;
     await harness.plane.stop();
     await harness.startPlane();

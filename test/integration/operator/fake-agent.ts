@@ -4,6 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import {
+  assertNever,
   assignmentKeyText,
   decodeMessage,
   encodeMessage,
@@ -203,7 +204,12 @@ export class FakeAgent {
   }
 }
 
-export async function enrol(url: string, nodeName: string, publicKey: string, token: string): Promise<EnrolmentReply> {
+export async function enrol(
+  url: string,
+  nodeName: string,
+  publicKey: string,
+  token: string,
+): Promise<EnrolmentReply> {
   const response = await fetch(`${url}/enrol`, {
     method: "POST",
     headers: { "content-type": "application/json" },
@@ -230,7 +236,10 @@ function outputOf({ type }: WorkSpec): ItemOutput {
         score: null,
         scoreSource: "none",
       };
+    default:
+      return assertNever(type);
   }
 }
 
-const range = (first: number, last: number) => Array.from({ length: last - first + 1 }, (_, index) => first + index);
+const range = (first: number, last: number) =>
+  Array.from({ length: last - first + 1 }, (_, index) => first + index);

@@ -34,6 +34,8 @@ export async function observeTask(
   const facts = factsOf(context, observed, document);
   const stage = stageOf(facts);
   if (stage.kind !== "seeking") board.stopSeeking(key);
+  // Time alone may have made its node unfit, and then the board must know before it offers that very node.
+  if (stage.kind === "seeking" && stage.from !== undefined) board.markStale();
   settleReservation(context, observed);
   const offer =
     stage.kind === "seeking" && facts.resolution.isResolved
@@ -127,7 +129,7 @@ function settleReservation({ board }: ControllerContext, task: AutoGLMTask): voi
   board.settle(keyOfObject(task), placement.node, parseQuantityBytes(placement.reservedMemory));
 }
 
-export function holdsMemory(task: AutoGLMTask, { phase }: PlacementStatus): boolean {
+function holdsMemory(task: AutoGLMTask, { phase }: PlacementStatus): boolean {
   const { reason } = task.status ?? {};
   return (
     phase !== "Failed" && reason !== "Completed" && reason !== "WaitingForNextRun" && reason !== "Suspended"

@@ -1,5 +1,6 @@
 /** A small world in which task plans are applied perfectly: for the laws of the plan, and for its tables. */
 import {
+  assertNever,
   taskSpecSchema,
   type AutoGLMTask,
   type Ledger,
@@ -9,7 +10,7 @@ import {
 } from "@autoglm/api";
 import type { NodeView, Placed } from "@autoglm/core";
 import type { Offer } from "../board.ts";
-import type { PlacedNodeView, TaskFacts, TaskPlan } from "./facts.ts";
+import type { PlacedNodeView, TaskFacts, TaskPlan, TaskStatusDraft } from "./facts.ts";
 import type { Resolved } from "./resolve.ts";
 
 export const START_MS = Date.parse("2026-01-01T00:00:00Z");
@@ -169,6 +170,8 @@ function applyOne(facts: TaskFacts, action: TaskPlan["actions"][number]): TaskFa
       return { ...facts, held: undefined };
     case "delete":
       return withMetadata(facts, { deletionTimestamp: new Date(facts.nowMs).toISOString() });
+    default:
+      return assertNever(action);
   }
 }
 
@@ -187,7 +190,9 @@ function afterWrite(facts: TaskFacts, status: TaskStatus): TaskFacts {
     ...(isSame ? {} : { report: undefined, held: now === undefined ? facts.held : undefined }),
     ...(isMoved
       ? {
-          holdsMemory: true, node: facts.node?.name === now.node && !facts.node.isGone ? facts.node : connected(now.node) }
+          holdsMemory: true,
+          node: facts.node?.name === now.node && !facts.node.isGone ? facts.node : connected(now.node),
+        }
       : {}),
     ...(now === undefined ? { node: undefined } : {}),
     ...(isRunNew ? { ledger: undefined } : {}),
@@ -198,3 +203,11 @@ function withMetadata(facts: TaskFacts, change: Partial<AutoGLMTask["metadata"]>
   const { task } = facts;
   return { ...facts, task: { ...task, metadata: { ...task.metadata, ...change } } };
 }
+
+export const kinds = (plan: TaskPlan) => plan.actions.map(({ kind }) => kind);
+export const written = (plan: TaskPlan): TaskStatusDraft => {
+  const action = plan.actions.find(({ kind }) => kind === "writeStatus");
+  if (action?.kind !== "writeStatus") throw new Error(`no status was written: ${kinds(plan).join()}`);
+  return action.status;
+};
+export const later = (facts: TaskFacts, change: Partial<TaskFacts>): TaskFacts => ({ ...facts, ...change });

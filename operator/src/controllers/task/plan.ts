@@ -25,7 +25,7 @@ import { keyOfPlacement, stageOf, type Stage } from "./stage.ts";
 import { judgeTask, type Verdict } from "./verdict.ts";
 
 /** After so long a deletion no longer waits for the ingester. */
-export const FORGET_LIMIT_MS = 60_000;
+const FORGET_LIMIT_MS = 60_000;
 
 export function planTask(facts: TaskFacts): TaskPlan {
   const stage = stageOf(facts);

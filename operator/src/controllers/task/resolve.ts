@@ -179,9 +179,8 @@ function sampleOf({ task, document }: ResolveFacts): readonly string[] {
   if (document.state !== "present") return [];
   const head = document.text.slice(0, 32_768).trim();
   if (!/^[[{]/.test(head)) return head.split(/\r?\n/);
-  return [...head.matchAll(/:\s*"((?:[^"\\]|\\.){4,})"|[[,]\s*"((?:[^"\\]|\\.){4,})"/g)].map(
-    ([, value, element]) => value ?? element ?? "",
-  );
+  const strings = /"((?:[^"\\]|\\.){4,})"(?!\s*:)/g;
+  return [...head.matchAll(strings)].map(([, text = ""]) => text);
 }
 
 function refused(

@@ -64,7 +64,7 @@ export function stageOf(facts: StageFacts): Stage {
 }
 
 /** By the ledger, or by what was stated before while the ledger is not there yet. */
-export function isRunComplete({ task, ledger }: StageFacts): boolean {
+function isRunComplete({ task, ledger }: StageFacts): boolean {
   if (ledger !== undefined) return ledger.complete;
   const items = task.status?.items;
   return items?.total !== undefined && items.accepted >= items.total;
@@ -87,10 +87,19 @@ function failedStage(facts: StageFacts, from: PlacementStatus | undefined): Stag
   return modelMended(facts, from) ?? { kind: "failed" };
 }
 
-function modelMended({ held, specDigest, resolution, task }: StageFacts, from: PlacementStatus): Stage | undefined {
+function modelMended(
+  { held, specDigest, resolution, task }: StageFacts,
+  from: PlacementStatus,
+): Stage | undefined {
   const isSame = held === undefined || specDigest === undefined || specDigest === held.spec;
   if (isSame || !resolution.isResolved) return undefined;
-  return { kind: "seeking", run: task.status?.run ?? 0, because: "the model has changed", from, isRetry: true };
+  return {
+    kind: "seeking",
+    run: task.status?.run ?? 0,
+    because: "the model has changed",
+    from,
+    isRetry: true,
+  };
 }
 
 function runEndStage(facts: StageFacts, from: PlacementStatus | undefined): Stage {

@@ -247,7 +247,8 @@ function sought(facts: TaskFacts, stage: Extract<Stage, { kind: "seeking" }>): V
   }
   // Nowhere to go: it stays where it is, and says so.
   const { hint, queuePosition } = wait;
-  if (holds(facts.task.status?.conditions ?? [], "Failed")) return { ...finished(facts, "failed"), hint, queuePosition };
+  if (holds(facts.task.status?.conditions ?? [], "Failed"))
+    return { ...finished(facts, "failed"), hint, queuePosition };
   const stay = placed(facts, stage.from);
   const message = `${stay.judgement.message}; no other node: ${wait.message}`;
   return { ...stay, judgement: { ...stay.judgement, message }, hint, recheckMs: undefined };
@@ -287,7 +288,12 @@ function newlyPlaced(facts: TaskFacts, stage: Extract<Stage, { kind: "seeking" }
 
 /** As if nothing had been said yet. */
 function noProgress(facts: TaskFacts): ProgressFields {
-  return progressOf({ ...facts, task: { ...facts.task, status: undefined }, ledger: undefined, report: undefined });
+  return progressOf({
+    ...facts,
+    task: { ...facts.task, status: undefined },
+    ledger: undefined,
+    report: undefined,
+  });
 }
 
 /**

@@ -1,0 +1,41 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { recogniseTaskType } from "./task-type-recognition.ts";
+
+describe("recogniseTaskType", () => {
+  it.each([
+    ["text-generation", ["Write a short poem about the sea.", "What is the capital of France?"]],
+    ["text-generation", ["请介绍一下量子计算", "为什么天空是蓝色的？"]],
+    ["text-generation", ["Once upon a time"]],
+    ["text-classification", ["房间很干净，服务也好，推荐", "太差了，非常失望", "一般般，不值得"]],
+    ["text-classification", ["Great phone, I love it", "Terrible battery, very disappointed"]],
+    [
+      "token-classification",
+      ["新华社北京10月1日电 国家主席在人民大会堂会见了俄罗斯总统", "阿里巴巴集团在浙江省杭州市成立"],
+    ],
+    ["token-classification", ["On Monday Angela Merkel met Emmanuel Macron in Paris, officials said."]],
+  ] as const)("takes for %s: %j", (type, texts) => {
+    expect(recogniseTaskType(texts)?.type).toBe(type);
+  });
+
+  it.each([
+    [["hello"]],
+    [[""]],
+    [[]],
+    [["1234", "abc def"]],
+    // A question about an opinion is both.
+    [["What is the best phone?"]],
+    // Half of each kind.
+    [["Great phone, love it", "Write a poem about the sea."]],
+  ])("does not decide on %j", (texts) => {
+    expect(recogniseTaskType(texts)).toBeUndefined();
+  });
+
+  it("answers every text, however odd, and the same in any order", () => {
+    fc.assert(
+      fc.property(fc.array(fc.string(), { maxLength: 8 }), (texts) => {
+        expect(recogniseTaskType(texts.toReversed())).toEqual(recogniseTaskType(texts));
+      }),
+    );
+  });
+});
