@@ -23,6 +23,7 @@ import { reconcileModel } from "./controllers/model/controller.ts";
 import { NodeController } from "./controllers/node/controller.ts";
 import { draftOf } from "./controllers/node/description.ts";
 import { reconcileTask } from "./controllers/task/controller.ts";
+import { settleReservation } from "./controllers/task/observe.ts";
 import { AssignmentTable, type SpecBus } from "./dispatch/assignments.ts";
 import { DesiredDocuments, type DocumentBus } from "./dispatch/desired-documents.ts";
 import { HeartbeatTracker } from "./dispatch/heartbeats.ts";
@@ -145,7 +146,11 @@ class Operator implements RunningOperator {
     this.#subscribeToStore();
     this.#running.push(store.run(signal));
     await store.waitForSync(signal);
-    for (const task of store.list("AutoGLMTask")) this.#noteTask(keyOfObject(task));
+    for (const task of store.list("AutoGLMTask")) {
+      this.#noteTask(keyOfObject(task));
+      // Before any offer: a task that waits must not be given what one that was not looked at yet has.
+      settleReservation(this.#context, task);
+    }
     await this.#seed();
     this.#firstPass = new Set(store.list("AutoGLMTask").map(keyOfObject));
     this.#unsubscribe = [

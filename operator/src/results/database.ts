@@ -142,6 +142,9 @@ function sqliteCode(error: unknown): number | undefined {
   return error.errcode & 0xff;
 }
 
-function numberOf(db: DatabaseSync, pragma: "page_size" | "page_count" | "user_version"): number {
+function numberOf(
+  db: DatabaseSync,
+  pragma: "freelist_count" | "page_size" | "page_count" | "user_version",
+): number {
   return Number(db.prepare(`PRAGMA ${pragma}`).get()?.[pragma] ?? 0);
 }

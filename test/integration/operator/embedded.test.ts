@@ -315,6 +315,16 @@ describe("the operator over the embedded store", () => {
     }
   });
 
+  it("has computed again what a result store lost after it was accepted and deleted at the node", async () => {
+    const agent = await harness.agent({ nodeName: "edge-4", tier: "4Gi", pauseAfterItems: 10 });
+    await harness.task("reviews", { type: "sentiment-analysis", input: { inline: texts(20) } });
+    await until(() => (agent.newest?.assignments[0]?.acceptedThrough ?? -1) >= 0);
+    await harness.loseResults();
+    agent.resume();
+    const task = await complete("reviews");
+    expect(task.status).toMatchObject({ progress: "20/20", placements: [{ epoch: 2 }] });
+  });
+
   it("puts everything back onto a bus that has lost its disk", async () => {
     const agent = await harness.agent({ nodeName: "edge-4", tier: "4Gi", pauseAfterItems: 0 });
     await harness.task("reviews", { type: "sentiment-analysis", input: { inline: texts(20) } });

@@ -88,6 +88,13 @@ export class Harness {
     this.#enrolPort.value = Number(new URL(this.plane.enrolUrl ?? "").port);
   }
 
+  /** Stops everything but the bus and the agents, deletes the result store, starts again. */
+  async loseResults(): Promise<void> {
+    await this.plane.stop();
+    await rm(this.#stateDir, { recursive: true, force: true });
+    await this.startPlane();
+  }
+
   async apply(manifest: unknown): Promise<void> {
     await this.#options.target.apply(manifest);
   }

@@ -35,6 +35,8 @@ export interface HeldAssignment {
   readonly priority: number;
   /** Items accepted before it began. */
   readonly acceptedBefore: number;
+  /** Highest chunk that the ingester has said to be committed without a gap; -1: none. */
+  readonly acceptedThrough: number;
 }
 
 export interface TaskFacts {

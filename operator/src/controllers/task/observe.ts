@@ -96,6 +96,7 @@ function factsOf(context: ControllerContext, task: AutoGLMTask, document: InputD
       spec: held.spec,
       priority: held.priority,
       acceptedBefore: countItems(held.acceptedItems),
+      acceptedThrough: held.acceptedThrough,
     },
     isPrepared: nodeId !== undefined && held !== undefined && assignments.isPrepared(nodeId, held.spec),
     specDigest: work?.spec.digest,
@@ -123,7 +124,7 @@ function observePlacedNode(context: ControllerContext, name: string): PlacedNode
 }
 
 /** A placement that still counts: work that is done, has failed or is suspended holds no memory. */
-function settleReservation({ board }: ControllerContext, task: AutoGLMTask): void {
+export function settleReservation({ board }: ControllerContext, task: AutoGLMTask): void {
   const placement = task.status?.placements?.[0];
   if (placement === undefined || !holdsMemory(task, placement)) return;
   board.settle(keyOfObject(task), placement.node, parseQuantityBytes(placement.reservedMemory));

@@ -156,6 +156,7 @@ function applyOne(facts: TaskFacts, action: TaskPlan["actions"][number]): TaskFa
           spec: facts.held?.spec ?? facts.specDigest ?? "",
           priority: action.priority,
           acceptedBefore: 0,
+          acceptedThrough: -1,
         },
       };
     case "retire":

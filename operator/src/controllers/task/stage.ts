@@ -143,7 +143,17 @@ function placedStage(facts: StageFacts, placement: PlacementStatus): Stage {
   if (differ(held?.nodeKey, node.publicKey)) {
     return { kind: "renewing", placement, because: `node ${node.name} has a new key`, isStateLost: false };
   }
+  if (hasLostResults(facts, placement)) {
+    const because = "the result store has lost results that it had accepted";
+    return { kind: "renewing", placement, because, isStateLost: false };
+  }
   return { kind: "placed", placement };
+}
+
+/** The node deleted what was accepted: nobody would send it again at this epoch. */
+function hasLostResults({ ledger, held }: StageFacts, { epoch, shard }: PlacementStatus): boolean {
+  const counted = ledger?.assignments.find((one) => one.epoch === epoch && one.shard === shard);
+  return held !== undefined && counted !== undefined && counted.acceptedThrough < held.acceptedThrough;
 }
 
 function reportedFailure(facts: StageFacts, placement: PlacementStatus, error: ReportedError): Stage {
