@@ -30,12 +30,24 @@ function say(message: FromWorker): void {
   process.send?.(message);
 }
 
-/** What a bug says may quote the input: only its name goes out. */
+/** What a bug says may quote the input: only its name goes out, and where it was thrown. */
 function describeFailure(thrown: unknown): FailureMessage {
   if (thrown instanceof PipelineFailure)
     return { code: thrown.code, message: thrown.message, final: thrown.final };
   const name = thrown instanceof Error ? thrown.name : typeof thrown;
-  return { code: "Internal", message: `the pipeline failed with ${name}`, final: false };
+  return { code: "Internal", message: `the pipeline failed with ${name}${placeOf(thrown)}`, final: false };
+}
+
+/** The innermost frame of the stack; what stands before the frames is the message. */
+function placeOf(thrown: unknown): string {
+  if (!(thrown instanceof Error) || thrown.stack === undefined) return "";
+  const frames = thrown.stack.slice(thrown.stack.indexOf(thrown.message) + thrown.message.length);
+  return (
+    frames
+      .split("\n")
+      .map((frame) => ` ${frame.trim()}`)
+      .find((frame) => frame.startsWith(" at ")) ?? ""
+  );
 }
 
 async function answer(message: ToWorker): Promise<FromWorker> {

@@ -49,6 +49,8 @@ export class ChatPrompt {
   }
 
   decode(ids: readonly number[]): string {
+    // The tokenizer refuses an empty list; an answer may end with its first token.
+    if (ids.length === 0) return "";
     return this.#tokenizer.decode([...ids], {
       skip_special_tokens: true,
       clean_up_tokenization_spaces: false,

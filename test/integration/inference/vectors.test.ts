@@ -162,6 +162,8 @@ describe("English generation", () => {
       return text === undefined ? [] : [{ ...vector, text }];
     });
     expect(chats.length).toBeGreaterThan(4);
+    // An answer that ends with its first token.
+    expect(prompt.decode([])).toBe("");
     for (const { text, promptTokenIds, continuationTokenIds, ended } of chats) {
       expect(prompt.encode(text)).toEqual(promptTokenIds);
       const maxNewTokens = continuationTokenIds.length + (ended ? 1 : 0);
