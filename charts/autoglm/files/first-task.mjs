@@ -6,15 +6,15 @@ const task = JSON.parse(TASK);
 const tasks = `${API_SERVER}/apis/${task.apiVersion}/namespaces/${task.metadata.namespace}/autoglmtasks`;
 const giveUpAt = Date.now() + 1000 * Number(TIMEOUT_SECONDS);
 
-async function call(method, url, body) {
+async function call(method, url, given = {}) {
   const headers = { authorization: `Bearer ${readFileSync(TOKEN_FILE, "utf8")}`, "content-type": "application/json" };
-  const response = await fetch(url, { method, headers, body: body && JSON.stringify(body) });
+  const response = await fetch(url, { ...given, method, headers });
   const answer = await response.json();
   if (!response.ok) throw new Error(`${method} ${url}: ${answer.message}`);
   return answer;
 }
 
-const { metadata } = await call("POST", tasks, task);
+const { metadata } = await call("POST", tasks, { body: JSON.stringify(task) });
 const url = `${tasks}/${metadata.name}`;
 let state = "not seen by the operator";
 for (let outcome; !outcome; ) {

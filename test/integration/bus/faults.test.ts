@@ -20,8 +20,9 @@ afterEach(async () => {
 
 const chunk = (number: number) => sealChunk(fleet.nats, agent, number);
 const messages = async () => (await fleet.eye.streams.info("RESULTS")).state.messages;
-const untilConnected = () =>
-  expect.poll(() => agent.connection.isConnected(), { timeout: 20_000 }).toBe(true);
+const untilConnected = async () => {
+  await expect.poll(() => agent.connection.isConnected(), { timeout: 20_000 }).toBe(true);
+};
 
 it("gives up on a chunk in a black hole, and stores it when the link is back", async () => {
   proxy.blackhole();
