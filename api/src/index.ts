@@ -176,5 +176,8 @@ export {
   enrolmentRequestSchema,
   type EnrolmentReply,
   type EnrolmentRequest,
+  renewalRequestSchema,
+  renewalText,
+  type RenewalRequest,
 } from "./messages/enrolment.ts";
 export { decodeMessage, encodeMessage } from "./messages/wire.ts";

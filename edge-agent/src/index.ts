@@ -1,4 +1,3 @@
 export { startAgent, type AgentParts, type EngineOptions, type RunningAgent } from "./agent/agent.ts";
-export { renewalRequestSchema, type RenewalRequest } from "./agent/enrolment.ts";
 export { createEngine } from "./engine/index.ts";
 export { parseAgentOptions, type AgentOptions } from "./options.ts";

@@ -23,5 +23,21 @@ export const enrolmentReplySchema = z.object({
 });
 export type EnrolmentReply = z.infer<typeof enrolmentReplySchema>;
 
+/** `POST /renew` of the operator, answered like an enrolment: the enrolled key signs {@link renewalText}. */
+export const renewalRequestSchema = z.object({
+  nodeId: nodeIdSchema,
+  publicKey: z.string().regex(/^U[A-Z2-7]{55}$/),
+  /** The operator refuses one that is minutes away from its own clock. */
+  time: z.iso.datetime(),
+  /** base64. */
+  signature: z.string().max(256),
+});
+export type RenewalRequest = z.infer<typeof renewalRequestSchema>;
+
+/** UTF-8 bytes that a renewal's signature covers. */
+export function renewalText({ nodeId, time }: Pick<RenewalRequest, "nodeId" | "time">): Uint8Array {
+  return new TextEncoder().encode(`renew\n${nodeId}\n${time}`);
+}
+
 /** Audience of ServiceAccount tokens that enrol. */
 export const ENROL_AUDIENCE = "autoglm.io/enrol";

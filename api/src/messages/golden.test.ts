@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { desiredDocumentSchema, workSpecSchema, WIRE_VERSION } from "./documents.ts";
-import { enrolmentReplySchema, enrolmentRequestSchema } from "./enrolment.ts";
+import { enrolmentReplySchema, enrolmentRequestSchema, renewalRequestSchema } from "./enrolment.ts";
 import { heartbeatSchema } from "./heartbeat.ts";
 import { grantSchema, ledgerSchema, resultChunkSchema, resultPageSchema } from "./results.ts";
 import { decodeMessage, encodeMessage } from "./wire.ts";
@@ -17,6 +17,7 @@ const SCHEMAS: Readonly<Record<string, z.ZodType>> = {
   "desired-document": desiredDocumentSchema,
   "enrolment-reply": enrolmentReplySchema,
   "enrolment-request": enrolmentRequestSchema,
+  "renewal-request": renewalRequestSchema,
   grant: grantSchema,
   heartbeat: heartbeatSchema,
   ledger: ledgerSchema,

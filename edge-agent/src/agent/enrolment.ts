@@ -19,26 +19,14 @@ import {
   toAutoglmError,
   type EnrolmentReply,
   type EnrolmentRequest,
+  renewalText,
+  type RenewalRequest,
 } from "@autoglm/api";
 import type { NodeKey } from "@autoglm/bus";
 import type { Log } from "@autoglm/telemetry";
 import { z } from "zod";
 import { backoffMs, pause } from "./backoff.ts";
 import type { StateFolder } from "./state-folder.ts";
-
-/**
- * `POST /renew`: the enrolled key signs the UTF-8 text `renew\n<nodeId>\n<time>`.
- * Answered with an {@link EnrolmentReply}.
- */
-export const renewalRequestSchema = z.object({
-  nodeId: z.string(),
-  publicKey: z.string(),
-  /** ISO 8601; the operator refuses one that is minutes away from its own clock. */
-  time: z.iso.datetime(),
-  /** base64. */
-  signature: z.string(),
-});
-export type RenewalRequest = z.infer<typeof renewalRequestSchema>;
 
 const storedSchema = z.object({ reply: enrolmentReplySchema, receivedAt: z.iso.datetime() });
 type Stored = z.infer<typeof storedSchema>;
@@ -175,7 +163,7 @@ async function enrol(options: EnrolmentOptions): Promise<EnrolmentReply> {
 async function renew(options: EnrolmentOptions, nodeId: string): Promise<EnrolmentReply> {
   const { key } = options;
   const time = new Date().toISOString();
-  const signature = Buffer.from(key.sign(Buffer.from(`renew\n${nodeId}\n${time}`))).toString("base64");
+  const signature = Buffer.from(key.sign(renewalText({ nodeId, time }))).toString("base64");
   const request: RenewalRequest = { nodeId, publicKey: key.publicKey, time, signature };
   return post(options, "/renew", request);
 }

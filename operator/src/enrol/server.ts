@@ -10,14 +10,17 @@ import { createHash } from "node:crypto";
 import {
   AutoglmError,
   enrolmentRequestSchema,
+  renewalRequestSchema,
+  renewalText,
   toAutoglmError,
   type AutoGLMNode,
   type EnrolmentReply,
+  type RenewalRequest,
 } from "@autoglm/api";
 import { nodeIdOf } from "@autoglm/core";
 import type { Log } from "@autoglm/kube";
 import { fastify, type FastifyReply } from "fastify";
-import { z } from "zod";
+import type { z } from "zod";
 import type { ObjectStore } from "../store/object-store.ts";
 import { judgeEnrolment, judgeRenewal, type Judgement } from "./judgement.ts";
 import { RequestRate } from "./request-rate.ts";
@@ -50,13 +53,6 @@ export interface EnrolServer {
   readonly port: number;
   close(): Promise<void>;
 }
-
-const renewalRequestSchema = z.object({
-  nodeId: z.string().max(80),
-  publicKey: z.string().regex(/^U[A-Z2-7]{55}$/),
-  time: z.iso.datetime(),
-  signature: z.base64().max(128),
-});
 
 /** Of one address, per minute. */
 const REQUESTS_PER_MINUTE = 60;
@@ -131,11 +127,11 @@ async function enrol(options: EnrolServerOptions, request: z.output<typeof enrol
   return replyFor(options, nodeId, publicKey);
 }
 
-async function renew(options: EnrolServerOptions, request: z.output<typeof renewalRequestSchema>) {
+async function renew(options: EnrolServerOptions, request: RenewalRequest) {
   const { nodeId, publicKey, time, signature } = request;
   const name = options.store.list("AutoGLMNode").find(({ status }) => status?.nodeId === nodeId)
     ?.metadata.name;
-  const signed = new TextEncoder().encode(`renew\n${nodeId}\n${time}`);
+  const signed = renewalText({ nodeId, time });
   const judgement = judgeRenewal({
     publicKey,
     isSignatureValid: options.verifySignature(publicKey, signed, Buffer.from(signature, "base64")),

@@ -22,6 +22,7 @@ import {
   type WorkFile,
   type WorkInput,
   type WorkSpec,
+  renewalRequestSchema,
 } from "@autoglm/api";
 import {
   connectBus,
@@ -35,7 +36,7 @@ import {
   type BusConnection,
   type ReceivedChunk,
 } from "@autoglm/bus";
-import { parseAgentOptions, renewalRequestSchema, type AgentOptions } from "@autoglm/edge-agent";
+import { parseAgentOptions, type AgentOptions } from "@autoglm/edge-agent";
 import { FaultProxy } from "../../support/fault-proxy.ts";
 import { startTestNats, type TestNats } from "../../support/nats.ts";
 
