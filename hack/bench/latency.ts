@@ -1,6 +1,7 @@
 /** From apply to the first result, as a user sees it: one text, a model that is loaded. */
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { type Figure, sampleOf, type Section } from "./figures.ts";
 import type { Site } from "./site.ts";
@@ -8,6 +9,8 @@ import type { Subject } from "./subjects.ts";
 
 const GOAL = { kind: "under", limit: 300 } as const;
 const WARM_UP_ROUNDS = 3;
+/** The last task is deleted and forgotten by then: a user does not apply into the middle of that. */
+const PAUSE_MS = 400;
 const run = promisify(execFile);
 
 /** Milliseconds since the start, by one clock. */
@@ -31,13 +34,18 @@ export interface LatencyOptions {
 
 export async function measureLatency({ subject, site, rounds, say }: LatencyOptions): Promise<Section> {
   say(`apply to first result: ${rounds} tasks by kubectl and by the API, in turn`);
-  const spec = { type: subject.type, model: subject.model.name, input: { inline: [subject.texts[0] ?? ""] } };
+  // Every task has a text of its own: nothing of it is known to any part.
+  const specOf = (name: string) => ({
+    type: subject.type,
+    model: subject.model.name,
+    input: { inline: [`${subject.texts[0] ?? ""} ${name}`] },
+  });
   const byKubectl: Stages[] = [];
   const byApi: Stages[] = [];
   const bare: number[] = [];
   for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
-    const kubectl = await oneTask(site, spec, (name) => applyByKubectl(site, site.manifest(name, spec)));
-    const api = await oneTask(site, spec, (name) => site.create(name, spec));
+    const kubectl = await oneTask(site, (name) => applyByKubectl(site, site.manifest(name, specOf(name))));
+    const api = await oneTask(site, (name) => site.create(name, specOf(name)));
     const configMap = await bareKubectl(site);
     if (round < 0) continue;
     byKubectl.push(kubectl);
@@ -83,11 +91,8 @@ export async function measureLatency({ subject, site, rounds, say }: LatencyOpti
   };
 }
 
-async function oneTask(
-  site: Site,
-  _spec: object,
-  create: (name: string) => Promise<string>,
-): Promise<Stages> {
+async function oneTask(site: Site, create: (name: string) => Promise<string>): Promise<Stages> {
+  await delay(PAUSE_MS);
   const name = `bench-${randomBytes(4).toString("hex")}`;
   const start = performance.timeOrigin + performance.now();
   const since = (time: number) => time - start;
@@ -114,6 +119,7 @@ async function applyByKubectl(site: Site, manifest: object): Promise<string> {
 }
 
 async function bareKubectl(site: Site): Promise<number> {
+  await delay(PAUSE_MS);
   const metadata = { name: `bench-${randomBytes(4).toString("hex")}`, namespace: "default" };
   const start = performance.now();
   await applyByKubectl(site, { apiVersion: "v1", kind: "ConfigMap", metadata, data: { text: "x" } });

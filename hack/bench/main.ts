@@ -59,7 +59,7 @@ async function main(): Promise<number> {
     const [first] = subjects;
     if (first !== undefined)
       sections.push(await measureLatency({ subject: first, site, rounds: Number(values.tasks), say }));
-    sections.push(await measureModelLoad({ subjects, rounds: Math.max(5, rounds), say }), memory);
+    sections.push(await measureModelLoad({ subjects, rounds: 2 * rounds + 1, say }), memory);
     await site.client.close();
   } finally {
     await down(SITE_DIR);

@@ -1,19 +1,19 @@
 /** Memory per process of the running installation, from /proc. */
-import { readdirSync, readFileSync } from "node:fs";
 import { listProcesses } from "../cluster/processes.ts";
 import type { Figure, Section } from "./figures.ts";
+import { childrenOf, type Memory, memoryOf } from "./proc.ts";
 
 const MEGABYTE = 1_000_000;
 const OPERATOR_GOAL = { kind: "under", limit: 150 } as const;
 const AGENT_GOAL = { kind: "under", limit: 200 } as const;
 
-export interface ProcessMemory {
+interface NamedMemory extends Memory {
   readonly name: string;
-  /** Proportional set size: own pages, and its part of those that it shares. */
-  readonly pssBytes: number;
-  readonly rssBytes: number;
+}
+
+export interface ProcessMemory extends NamedMemory {
   /** Inference processes. */
-  readonly children: readonly Omit<ProcessMemory, "children">[];
+  readonly children: readonly NamedMemory[];
 }
 
 /** @param stateDir of `make up` */
@@ -26,18 +26,6 @@ export function readMemory(stateDir: string): readonly ProcessMemory[] {
       ...memoryOf(child),
     })),
   }));
-}
-
-function childrenOf(pid: number): readonly number[] {
-  return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-    readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
-  );
-}
-
-function memoryOf(pid: number): { readonly pssBytes: number; readonly rssBytes: number } {
-  const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-  const bytes = (field: string) => 1024 * Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(text)?.[1]);
-  return { pssBytes: bytes("Pss"), rssBytes: bytes("Rss") };
 }
 
 export function memorySection(idle: readonly ProcessMemory[], after: readonly ProcessMemory[]): Section {

@@ -1,9 +1,9 @@
 /** Time until a model answers: the engine's load beside session creation and first run in a fresh Node process. */
-import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { startEngine } from "./engine-runs.ts";
 import { type Figure, pairedRatio, sampleOf, type Section } from "./figures.ts";
-import { type Feeds } from "./raw-process.ts";
+import { childrenOf, cpuMs } from "./proc.ts";
+import type { Feeds } from "./raw-process.ts";
 import { RawProcess } from "./raw.ts";
 import type { Subject } from "./subjects.ts";
 import { rawModelOf } from "./throughput.ts";
@@ -90,23 +90,10 @@ const REST_LIMIT_MS = 20_000;
 /** The engine's spare process has started when it no longer uses the processor. */
 async function untilChildrenRest(): Promise<void> {
   const deadline = performance.now() + REST_LIMIT_MS;
-  for (let before = -1, now = childTicks(); now !== before || now === 0; now = childTicks()) {
+  const used = () => cpuMs(childrenOf(process.pid));
+  for (let before = -1, now = used(); now !== before || now === 0; now = used()) {
     if (performance.now() > deadline) throw new Error("the engine's spare process does not come to rest");
     before = now;
     await delay(REST_MS);
   }
-}
-
-/** Processor time of this process's children, in ticks of the clock. */
-function childTicks(): number {
-  let ticks = 0;
-  for (const task of readdirSync("/proc/self/task")) {
-    for (const child of readFileSync(`/proc/self/task/${task}/children`, "utf8").split(" ").filter(Boolean)) {
-      const stat = readFileSync(`/proc/${child}/stat`, "utf8");
-      // After the name in parentheses: utime and stime are the 12th and 13th fields.
-      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      ticks += Number(fields[11]) + Number(fields[12]);
-    }
-  }
-  return ticks;
 }

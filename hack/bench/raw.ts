@@ -20,6 +20,10 @@ export class RawProcess {
     return new RawProcess(child);
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   /** Rejects when the process ends; what was wrong is on its stderr. */
   ask(request: RawRequest): Promise<RawAnswer> {
     return new Promise((resolve, reject) => {

@@ -14,14 +14,16 @@ import {
 import { CONFIG_MAPS, type KubeClient, type KubeObject, type Resource } from "@autoglm/kube";
 import { parse } from "yaml";
 import { z } from "zod";
+import { listProcesses } from "../cluster/processes.ts";
 import { type Installation, up } from "../up/installation.ts";
+import { childrenOf } from "./proc.ts";
 
 interface TaskObject extends KubeObject {
   readonly spec: object;
   readonly status?: TaskStatus;
 }
 
-export const TASKS: Resource<TaskObject> = {
+const TASKS: Resource<TaskObject> = {
   group: GROUP,
   version: VERSION,
   plural: KINDS.AutoGLMTask.plural,
@@ -66,6 +68,12 @@ export class Site {
 
   get kubectl(): string {
     return join(this.installation.binDir, "kubectl");
+  }
+
+  /** Of the agents and their inference processes. */
+  agentPids(): readonly number[] {
+    const agents = listProcesses(this.installation.dir).filter(({ name }) => name.startsWith("agent-"));
+    return agents.flatMap(({ pid }) => [pid, ...childrenOf(pid)]);
   }
 
   manifest(name: string, spec: object): TaskObject {

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { batchesOf, countOutput, inferAll, startEngine } from "./engine-runs.ts";
 import { type Figure, pairedRatio, sampleOf, type Section } from "./figures.ts";
+import { childrenOf, cpuMs } from "./proc.ts";
 import { RawProcess } from "./raw.ts";
 import type { Site } from "./site.ts";
 import type { Subject } from "./subjects.ts";
@@ -28,7 +29,7 @@ export async function measureThroughput({
     say(
       `throughput of ${subject.model.name}: ${rounds} rounds of ${subject.texts.length} items on each side`,
     );
-    const { rates, runs } = await measureSubject(subject, site, rounds);
+    const { rates, cpu, runs } = await measureSubject(subject, site, rounds);
     const { name, variant } = subject.model;
     const layout = `${subject.processes}×${subject.threads}`;
     rows.push([
@@ -37,9 +38,8 @@ export async function measureThroughput({
       layout,
       (subject.texts.length / runs).toFixed(1),
       ...SIDES.map((side) => sampleOf(rates[side]).median.toFixed(0)),
-      ...(["pipeline", "engine", "agent"] as const).map((side) =>
-        pairedRatio(rates[side], rates.graph).median.toFixed(2),
-      ),
+      ...(["pipeline", "engine", "agent"] as const).map((side) => shownRatio(rates[side], rates.graph)),
+      ...SIDES.map((side) => sampleOf(cpu[side]).median.toFixed(2)),
       String(rounds),
     ]);
     for (const side of ["engine", "agent"] as const) {
@@ -47,6 +47,11 @@ export async function measureThroughput({
         id: `throughput/${name}/${side}-to-raw`,
         unit: "×",
         value: pairedRatio(rates[side], rates.graph).median,
+      });
+      figures.push({
+        id: `cpu/${name}/${side}-to-raw`,
+        unit: "×",
+        value: pairedRatio(cpu[side], cpu.graph).median,
       });
     }
   }
@@ -58,6 +63,8 @@ export async function measureThroughput({
       "script: the same processes and batches from text to structured result. engine: the agent's engine, from a list of",
       "  texts to results: batching, child processes. agent: create the task → last result read from the ingester:",
       "  placement, file parsing, outbox on disk, NATS, signatures, SQLite, HTTP.",
+      "CPU ms: processor time per item (token), of all processes of the side; of the agent: itself and its children, without",
+      "  NATS, operator and ingester. It hardly depends on what else runs here, as rates do.",
       "Rounds are interleaved (graph, script, engine, agent, graph, …); a ratio is the median of the rounds' ratios.",
     ],
     header: [
@@ -72,6 +79,10 @@ export async function measureThroughput({
       "script÷graph",
       "engine÷graph",
       "agent÷graph",
+      "CPU ms: graph",
+      "script",
+      "engine",
+      "agent",
       "n",
     ],
     rows,
@@ -79,8 +90,15 @@ export async function measureThroughput({
   };
 }
 
+const shownRatio = (ours: readonly number[], theirs: readonly number[]) => {
+  const { median, least, most } = pairedRatio(ours, theirs);
+  return `${median.toFixed(2)} (${least.toFixed(2)}–${most.toFixed(2)})`;
+};
+
 interface Measured {
   readonly rates: Readonly<Record<Side, readonly number[]>>;
+  /** Processor milliseconds per item or token. */
+  readonly cpu: Readonly<Record<Side, readonly number[]>>;
   /** Of one pass. */
   readonly runs: number;
 }
@@ -96,10 +114,10 @@ async function measureSubject(subject: Subject, site: Site, rounds: number): Pro
     const count = countOutput(results);
     let runs = 0;
     for (let index = 0; index < subject.processes; index++) {
-      const process = await RawProcess.start();
-      raw.push(process);
+      const baseline = await RawProcess.start();
+      raw.push(baseline);
       const share = batches.filter((_, at) => at % subject.processes === index);
-      const prepared = await process.ask({ kind: "prepare", model: rawModelOf(subject), batches: share });
+      const prepared = await baseline.ask({ kind: "prepare", model: rawModelOf(subject), batches: share });
       runs += prepared.runs ?? 0;
     }
     await runTask(subject, site);
@@ -110,15 +128,19 @@ async function measureSubject(subject: Subject, site: Site, rounds: number): Pro
       agent: () => runTask(subject, site),
     };
     const rates: Record<Side, number[]> = { graph: [], pipeline: [], engine: [], agent: [] };
+    const cpu: Record<Side, number[]> = { graph: [], pipeline: [], engine: [], agent: [] };
     for (let round = 0; round < rounds; round++) {
       for (const side of SIDES) {
+        const pids = () => (side === "agent" ? site.agentPids() : [process.pid, ...childrenOf(process.pid)]);
+        const cpuBefore = cpuMs(pids());
         const start = performance.now();
         await sides[side]();
         rates[side].push((count * 1000) / (performance.now() - start));
+        cpu[side].push((cpuMs(pids()) - cpuBefore) / count);
       }
     }
     // A generated text is many runs of the graph.
-    return { rates, runs: subject.unit === "tokens" ? subject.texts.length : runs };
+    return { rates, cpu, runs: subject.unit === "tokens" ? subject.texts.length : runs };
   } finally {
     await Promise.all([engine.close(), ...raw.map((process) => process.stop())]);
   }
