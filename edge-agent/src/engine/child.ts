@@ -4,7 +4,7 @@ import { AutoglmError, type AutoglmErrorOptions } from "@autoglm/api";
 import { processMemoryBytes } from "./memory.ts";
 import type { FailureMessage, FromWorker, ToWorker } from "./protocol.ts";
 
-type Answer = Exclude<FromWorker, { kind: "progress" | "failed" }>;
+type Answer = Exclude<FromWorker, { kind: "progress" | "failed" | "calibrated" }>;
 
 interface Pending {
   readonly resolve: (answer: Answer) => void;
@@ -16,6 +16,8 @@ interface Pending {
 export class InferenceChild {
   /** Settles when the process is gone. */
   readonly exited: Promise<void>;
+  /** Called when the process has found a better budget for its runs. */
+  onCalibrated: (budget: number) => void = () => undefined;
   readonly #process: ChildProcess;
   #pending: Pending | undefined;
   #memoryBytes = 0;
@@ -101,6 +103,7 @@ export class InferenceChild {
 
   #receive(message: FromWorker): void {
     if (message.kind === "progress") this.#pending?.rearm();
+    else if (message.kind === "calibrated") this.onCalibrated(message.budget);
     else if (message.kind === "failed") this.#fail(asError(message.failure));
     else this.#pending?.resolve(message);
   }

@@ -19,7 +19,9 @@ export type FromWorker =
   | { readonly kind: "loaded"; readonly serving: Serving }
   | { readonly kind: "done"; readonly results: readonly PipelineResult[] }
   | { readonly kind: "failed"; readonly failure: FailureMessage }
-  | { readonly kind: "progress" };
+  | { readonly kind: "progress" }
+  /** After `loaded`, unasked: a better budget than the first. */
+  | { readonly kind: "calibrated"; readonly budget: number };
 
 /** What a loaded model does and how its work is batched. */
 export interface Serving {
@@ -27,7 +29,7 @@ export interface Serving {
   readonly maxItems: number;
   /** UTF-16 units of an item that cost something. */
   readonly maxLength: number;
-  /** Rows × the longest of them, in UTF-16 units, up to which a batch gains; calibrated at warm-up. */
+  /** Rows × the longest of them, in UTF-16 units, up to which a batch gains; calibrated when idle. */
   readonly budget: number;
 }
 

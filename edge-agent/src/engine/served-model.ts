@@ -140,8 +140,10 @@ export class ServedModel implements EvictionView {
   }
 
   addProcess(child: InferenceChild, serving: Serving): void {
-    // Every process calibrates for itself, the first when the machine was quieter: its figure stays.
     this.serving ??= serving;
+    child.onCalibrated = (budget) => {
+      if (this.serving !== undefined) this.serving = { ...this.serving, budget };
+    };
     const slot = { child, busy: false };
     this.slots.add(slot);
     void child.measureMemory();

@@ -9,21 +9,40 @@ import { PipelineFailure } from "../pipelines/failure.ts";
 import type { Pipeline } from "../pipelines/pipeline.ts";
 import { loadOnnxSession } from "./onnx-session.ts";
 import type { FailureMessage, FromWorker, ToWorker } from "./protocol.ts";
-import { warmUp } from "./warm-up.ts";
+import { calibrate, warmUp } from "./warm-up.ts";
 
 /** Progress is said at most so often, not once per token. */
 const PROGRESS_INTERVAL_MS = 500;
+/** Between two runs of a busy model nobody waits so long. */
+const CALIBRATION_PAUSE_MS = 50;
 
 let pipeline: Pipeline | undefined;
 let lastProgress = 0;
+/** Requests that are not answered yet. */
+let open = 0;
+/** What uses the pipeline: one after the other. */
+let turn: Promise<void> = Promise.resolve();
+let calibration: NodeJS.Timeout | undefined;
+let isCalibrated = false;
 
 process.on("disconnect", () => process.exit(0));
 // A terminal and a supervisor signal the whole group, but the agent still drains and ends this process when it is done.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => undefined);
 process.on("message", (message: ToWorker) => {
-  void answer(message).then(say, (thrown: unknown) =>
-    say({ kind: "failed", failure: describeFailure(thrown) }),
-  );
+  open++;
+  clearTimeout(calibration);
+  turn = turn.then(async () => {
+    const reply = await answer(message).catch((thrown: unknown): FromWorker => ({
+      kind: "failed",
+      failure: describeFailure(thrown),
+    }));
+    open--;
+    say(reply);
+    if (isCalibrated) return;
+    calibration = setTimeout(() => {
+      turn = turn.then(calibrateNow);
+    }, CALIBRATION_PAUSE_MS);
+  });
 });
 
 function say(message: FromWorker): void {
@@ -42,12 +61,8 @@ function describeFailure(thrown: unknown): FailureMessage {
 function placeOf(thrown: unknown): string {
   if (!(thrown instanceof Error) || thrown.stack === undefined) return "";
   const frames = thrown.stack.slice(thrown.stack.indexOf(thrown.message) + thrown.message.length);
-  return (
-    frames
-      .split("\n")
-      .map((frame) => ` ${frame.trim()}`)
-      .find((frame) => frame.startsWith(" at ")) ?? ""
-  );
+  const lines = frames.split("\n").map((frame) => ` ${frame.trim()}`);
+  return lines.find((frame) => frame.startsWith(" at ")) ?? "";
 }
 
 async function answer(message: ToWorker): Promise<FromWorker> {
@@ -55,12 +70,27 @@ async function answer(message: ToWorker): Promise<FromWorker> {
 }
 
 async function load(message: Extract<ToWorker, { kind: "load" }>): Promise<FromWorker> {
-  const start = performance.now();
   const readJson = (name: string) => readModelJson(path.join(message.directory, name));
   const config = await readJson("pipeline.json");
   const session = await loadOnnxSession(path.join(message.directory, "model.onnx"), message);
-  pipeline = await createPipeline(session, { config, contextLength: message.contextLength, readJson });
-  return { kind: "loaded", serving: await warmUp(pipeline, performance.now() - start) };
+  pipeline = await createPipeline(session, {
+    config,
+    contextLength: message.contextLength,
+    readJson,
+  });
+  return { kind: "loaded", serving: await warmUp(pipeline) };
+}
+
+async function calibrateNow(): Promise<void> {
+  if (pipeline === undefined || open > 0) return;
+  try {
+    const budget = await calibrate(pipeline, () => open === 0);
+    isCalibrated = budget !== undefined || open === 0;
+    if (budget !== undefined) say({ kind: "calibrated", budget });
+  } catch {
+    // The first budget serves; a model that can't run shows it with the first real item.
+    isCalibrated = true;
+  }
 }
 
 async function readModelJson(file: string): Promise<unknown> {
@@ -80,7 +110,10 @@ async function readModelJson(file: string): Promise<unknown> {
 async function run({ items }: Extract<ToWorker, { kind: "run" }>): Promise<FromWorker> {
   if (pipeline === undefined) throw new Error("no model is loaded");
   // A lone surrogate is no character: the tokenizers expect none, and UTF-8 has none. Offsets stay the same.
-  const wellFormed = items.map(({ text, parameters }) => ({ text: text.toWellFormed(), parameters }));
+  const wellFormed = items.map(({ text, parameters }) => ({
+    text: text.toWellFormed(),
+    parameters,
+  }));
   return { kind: "done", results: await pipeline.run(wellFormed, sayProgress) };
 }
 

@@ -132,18 +132,32 @@ describe("AssignmentTable", () => {
     const { table, bus } = tableWith();
     const blob = (text: string) => ({ digest: text, bytes: new TextEncoder().encode(text) });
     const work = { spec: blob("spec"), parts: [blob("part")] };
-    await table.prepare("a", work);
+    await table.prepare("a", work, "t");
     expect([...(bus.get("a") ?? [])]).toEqual(["part", "spec"]);
     bus.clear();
-    await table.prepare("a", work);
+    await table.prepare("a", work, "t");
     expect(bus.size).toBe(0);
     table.forgetBus();
     expect(table.isPrepared("a", "spec")).toBe(false);
-    await table.prepare("a", work);
+    await table.prepare("a", work, "t");
     expect(bus.get("a")?.size).toBe(2);
     table.activate(draft());
     await table.forget("t", [], ["part"]);
     expect(bus.get("a")?.size).toBe(0);
     expect(listed(table)).toEqual([]);
+  });
+
+  it("keeps a specification that another task on the node has too", async () => {
+    const { table, bus } = tableWith();
+    const work = { spec: { digest: "spec", bytes: new TextEncoder().encode("spec") }, parts: [] };
+    await table.prepare("a", work, "t");
+    await table.prepare("a", work, "u");
+    table.activate(draft());
+    await table.forget("t", ["a"], ["spec"]);
+    expect(bus.get("a")).toEqual(new Set(["spec"]));
+    expect(table.isPrepared("a", "spec")).toBe(true);
+    await table.forget("u", ["a"], ["spec"]);
+    expect(bus.get("a")).toEqual(new Set());
+    expect(table.isPrepared("a", "spec")).toBe(false);
   });
 });

@@ -59,6 +59,13 @@ export interface AssignmentTableOptions {
   readonly nodeKeyOfGrant: (grant: string) => string | undefined;
 }
 
+interface SharedBlob {
+  /** uids of the tasks that were given it. */
+  readonly tasks: Set<string>;
+  /** False once the bus may have been wiped. */
+  isOnBus: boolean;
+}
+
 export class AssignmentTable {
   readonly #options: AssignmentTableOptions;
   /** By assignment key. */
@@ -66,8 +73,10 @@ export class AssignmentTable {
   /** Assignment keys by task and by node: heartbeats and passes come often, and a fleet is large. */
   readonly #byTask = new Map<string, Set<string>>();
   readonly #byNode = new Map<string, Set<string>>();
-  /** Blobs that are on the bus, by node; forgotten when the bus may have been wiped. */
-  readonly #onBus = new Map<string, Set<string>>();
+  /** Blobs by node and digest. Tasks with the same content share one: it goes with the last of them. */
+  readonly #blobs = new Map<string, Map<string, SharedBlob>>();
+  /** Writes and deletions of a node's blobs, one after the other. */
+  readonly #turns = new Map<string, Promise<unknown>>();
   /** Highest epoch given out per task and run. */
   readonly #epochs = new Map<string, { readonly run: number; readonly epoch: number }>();
 
@@ -91,12 +100,14 @@ export class AssignmentTable {
   }
 
   /** Puts specification and input on the bus for this node, parts first. */
-  async prepare(nodeId: string, work: Work): Promise<void> {
-    for (const blob of [...work.parts, work.spec]) await this.#putBlob(nodeId, blob);
+  async prepare(nodeId: string, work: Work, task: string): Promise<void> {
+    await this.#inTurn(nodeId, async () => {
+      for (const blob of [...work.parts, work.spec]) await this.#putBlob(nodeId, blob, task);
+    });
   }
 
   isPrepared(nodeId: string, specDigest: string): boolean {
-    return this.#onBus.get(nodeId)?.has(specDigest) === true;
+    return this.#blobs.get(nodeId)?.get(specDigest)?.isOnBus === true;
   }
 
   /** Gives the assignment to its node, after its placement is in the task's status. Earlier epochs of the run go. */
@@ -141,8 +152,17 @@ export class AssignmentTable {
     const nodes = new Set([...nodeIds, ...entries.map(({ nodeId }) => nodeId)]);
     const known = new Set([...digests, ...entries.map(({ spec }) => spec)]);
     for (const nodeId of nodes) {
-      await this.#options.bus.deleteSpecs(nodeId, [...known]);
-      for (const digest of known) this.#onBus.get(nodeId)?.delete(digest);
+      await this.#inTurn(nodeId, async () => {
+        const blobs = this.#blobs.get(nodeId);
+        const inUse = new Set(this.entriesOn(nodeId).map(({ spec }) => spec));
+        const unused = [...known].filter((digest) => {
+          const tasks = blobs?.get(digest)?.tasks;
+          tasks?.delete(task);
+          return (tasks?.size ?? 0) === 0 && !inUse.has(digest);
+        });
+        for (const digest of unused) blobs?.delete(digest);
+        await this.#options.bus.deleteSpecs(nodeId, unused);
+      });
     }
   }
 
@@ -153,7 +173,7 @@ export class AssignmentTable {
 
   /** Blobs may be gone from the bus: every specification is prepared again when its task is looked at. */
   forgetBus(): void {
-    this.#onBus.clear();
+    for (const blobs of this.#blobs.values()) for (const blob of blobs.values()) blob.isOnBus = false;
   }
 
   acceptLedger(ledger: Ledger): void {
@@ -225,12 +245,24 @@ export class AssignmentTable {
     if (isHigher) this.#epochs.set(task, { run, epoch });
   }
 
-  async #putBlob(nodeId: string, { digest, bytes }: Blob): Promise<void> {
-    const known = this.#onBus.get(nodeId) ?? new Set<string>();
-    this.#onBus.set(nodeId, known);
-    if (known.has(digest)) return;
+  async #putBlob(nodeId: string, { digest, bytes }: Blob, task: string): Promise<void> {
+    const blobs = this.#blobs.get(nodeId) ?? new Map<string, SharedBlob>();
+    this.#blobs.set(nodeId, blobs);
+    const blob = blobs.get(digest) ?? { tasks: new Set<string>(), isOnBus: false };
+    blobs.set(digest, blob);
+    blob.tasks.add(task);
+    if (blob.isOnBus) return;
     await this.#options.bus.writeSpec(nodeId, bytes);
-    known.add(digest);
+    blob.isOnBus = true;
+  }
+
+  #inTurn(nodeId: string, run: () => Promise<void>): Promise<void> {
+    const turn = (this.#turns.get(nodeId) ?? Promise.resolve()).then(run);
+    this.#turns.set(
+      nodeId,
+      turn.catch(() => undefined),
+    );
+    return turn;
   }
 
   #update(entry: AssignmentEntry, change: Partial<AssignmentEntry>, isUrgent: boolean): void {

@@ -35,7 +35,11 @@ export async function applyTaskPlan(
         break;
       }
       case "prepare":
-        await context.assignments.prepare(identityOf(context, action.node).nodeId, workNow());
+        await context.assignments.prepare(
+          identityOf(context, action.node).nodeId,
+          workNow(),
+          task.metadata.uid,
+        );
         break;
       case "writeStatus":
         if (!(await writeStatus(context, task, action.status))) return false;
