@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { type AutoGLMTask, resultPageSchema, type ResultPage } from "@autoglm/api";
 import { createBusKeys, publicKeysOf, signServiceUser } from "@autoglm/bus";
@@ -29,6 +29,7 @@ import { type FinishedTask, renderReasons, renderResults, renderTasks } from "./
 const STATE_DIR = resolve(".autoglm/demo");
 const EXAMPLES = "examples";
 const DATA_ROOT = "examples/data";
+const LOGS = `logs are in ${relative(process.cwd(), STATE_DIR)}/logs until the next run`;
 /** Far more than the examples take: what is not done by then hangs. */
 const TASKS_LIMIT_MS = 240_000;
 
@@ -36,8 +37,19 @@ const newsLineSchema = z.object({ text: z.string() });
 
 const say = (text: string) => console.log(text);
 
+/** Ctrl-C, a closed terminal. Looked at between steps: a process half started would stay behind. A second one kills. */
+const interrupt = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.once(signal, () => interrupt.abort(new Error("interrupted")));
+}
+
 /** Runs a step and says how long it took. */
 async function step<T>(what: string, run: () => Promise<T>): Promise<T> {
+  interrupt.signal.throwIfAborted();
+  return timed(what, run);
+}
+
+async function timed<T>(what: string, run: () => Promise<T>): Promise<T> {
   const start = performance.now();
   const result = await run();
   say(`  ${what.padEnd(58)} ${((performance.now() - start) / 1000).toFixed(1).padStart(6)} s`);
@@ -99,15 +111,14 @@ async function main(): Promise<void> {
     for (const task of finished) say(`\n${renderResults(task)}`);
     const failed = finished.filter(({ task }) => task.status?.reason !== "Completed");
     if (failed.length > 0)
-      throw new Error(`not completed: ${failed.map(({ task }) => task.metadata.name).join(", ")}`);
+      throw new Error(`not completed: ${failed.map(({ task }) => task.metadata.name).join(", ")}; ${LOGS}`);
   } finally {
     say("\nStopping");
-    await step("agents, operator, ingester, nats-server", async () => {
+    await timed("agents, operator, ingester, nats-server", async () => {
       await stopAgents();
       await plane?.stop();
       await stopAll(STATE_DIR);
     });
-    rmSync(STATE_DIR, { recursive: true, force: true });
   }
 }
 
@@ -225,21 +236,21 @@ async function stopAgents(): Promise<void> {
 async function until(isTrue: () => boolean, limitMs: number, what: string): Promise<void> {
   const deadline = Date.now() + limitMs;
   while (!isTrue()) {
-    if (Date.now() > deadline)
-      throw new Error(`${what}: not ready within ${limitMs / 1000} s; logs are in ${STATE_DIR}/logs`);
+    interrupt.signal.throwIfAborted();
+    if (Date.now() > deadline) throw new Error(`${what}: not ready within ${limitMs / 1000} s; ${LOGS}`);
     await delay(20);
   }
 }
 
-// Ctrl-C: the finally of main must run, or four agents stay behind.
-const interrupted = new Promise<never>((_, reject) => {
-  process.once("SIGINT", () => reject(new Error("interrupted")));
-});
 try {
-  await Promise.race([main(), interrupted]);
+  await main();
+  rmSync(STATE_DIR, { recursive: true, force: true });
 } catch (error) {
-  console.error(`\n${error instanceof Error ? error.message : String(error)}`);
-  await stopAgents();
-  await stopAll(STATE_DIR);
+  if (interrupt.signal.aborted) {
+    rmSync(STATE_DIR, { recursive: true, force: true });
+    console.error("\ninterrupted: nothing is left behind");
+    process.exit(130);
+  }
+  console.error(`\nerror: ${error instanceof Error ? error.message : String(error)}`);
   process.exit(1);
 }
