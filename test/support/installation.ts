@@ -5,7 +5,7 @@
  * runs the tests. `stop` in afterAll, whatever happened.
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import {
@@ -80,8 +80,6 @@ export class TestInstallation {
 
   static async start(options: Omit<UpOptions, "dir" | "dataRoot"> = {}): Promise<TestInstallation> {
     const dir = mkdtempSync(join(tmpdir(), "autoglm-e2e-"));
-    // What the bundles leave out is found from where they lie.
-    symlinkSync(resolve("node_modules"), join(dir, "node_modules"));
     return new TestInstallation(await bringUp(dir, options));
   }
 
