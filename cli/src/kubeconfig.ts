@@ -21,7 +21,7 @@ export interface KubeContext {
 
 /**
  * @param paths as in KUBECONFIG; what comes first wins, what is missing is passed over
- * @throws AutoglmError `InvalidOption` when there is none, or it can't be read
+ * @throws AutoglmError `InvalidOption` when there is none, it can't be read, or has no such context
  */
 export async function readKubeContext(paths: string, contextName?: string): Promise<KubeContext> {
   const files: { readonly dir: string; readonly config: z.output<typeof kubeconfigSchema> }[] = [];
@@ -38,6 +38,13 @@ export async function readKubeContext(paths: string, contextName?: string): Prom
   }
   const name = contextName ?? files.map(({ config }) => config["current-context"]).find(Boolean);
   const contexts = files.flatMap(({ config }) => config.contexts ?? []);
+  if (contextName !== undefined && !contexts.some((entry) => entry.name === contextName)) {
+    throw errorWithHint(
+      "InvalidOption",
+      `${paths} has no context "${contextName}"`,
+      `it has: ${contexts.map((entry) => entry.name).join(", ")}`,
+    );
+  }
   const context = contexts.find((entry) => entry.name === name)?.context;
   const users = files.flatMap(({ dir, config }) => (config.users ?? []).map((entry) => ({ dir, ...entry })));
   const found = users.find((entry) => entry.name === context?.user);

@@ -17,10 +17,10 @@ it.each([
   [task("{input: {inline: [a]}, priority: high}"), "spec.priority"],
   [task("{input: {inline: [a]}, colour: red}"), "spec.colour: unknown field"],
   [task("{type: ner, input: {inline: [a], file: b}}"), "input"],
-  [task("{type: ner}"), "spec.input"],
+  [task("{type: ner}"), "spec.input: is required"],
   [task("{}", "AutoGLMDream"), "kind"],
   ["kind: Pod\napiVersion: v1\n", "kind"],
-  ["just text", "kind"],
+  ["just text", "kind: is required"],
   ["a: [", "f.yaml, document 1"],
   ["", "holds no manifest"],
 ])("refuses %j and names the field", (text, field) => {

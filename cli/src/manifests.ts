@@ -32,11 +32,10 @@ export async function readManifests(path: string, io: CliIo): Promise<Manifest[]
   const name = path === "-" ? "stdin" : path;
   const text =
     path === "-"
-      ? await readAll(io.stdin)
-      : await readFile(path, "utf8").catch((cause: unknown) => {
-          throw usageError(
-            `${name} can't be read: ${cause instanceof Error ? cause.message : String(cause)}`,
-          );
+      ? await readAll(io)
+      : await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
+          if (cause.code === "EISDIR") throw usageError(`${name} is a folder`, "name the files in it");
+          throw usageError(`${name} can't be read: ${cause.message}`);
         });
   return parseManifests(name, text);
 }
@@ -64,10 +63,11 @@ function checkManifest(where: string, value: unknown): Manifest {
     check(where, configMapSchema, value);
     return { kind, object: value as ConfigMap };
   }
+  if (typeof kind !== "string") throw usageError(`${where}: kind: is required: is this a manifest?`);
   const known = KIND_NAMES.find((name) => name === kind);
   if (known === undefined) {
     const hint = `this command takes ${KIND_NAMES.join(", ")} (${API_VERSION}) and ConfigMap; the rest goes by kubectl apply -f`;
-    throw usageError(`${where}: kind: "${String(kind)}" of ${String(apiVersion)} is not known here`, hint);
+    throw usageError(`${where}: kind: "${kind}" of ${String(apiVersion)} is not known here`, hint);
   }
   check(where, manifestSchema(known), value);
   if (known === "AutoGLMTask") checkTask(where, value);
@@ -80,9 +80,13 @@ function check(where: string, schema: z.ZodType, value: unknown): void {
   if (issue === undefined) return;
   const unknown = issue.code === "unrecognized_keys" ? issue.keys[0] : undefined;
   const path = [...issue.path, ...(unknown === undefined ? [] : [unknown])].join(".");
-  throw usageError(
-    `${where}: ${path || "the manifest"}: ${unknown === undefined ? issue.message : "unknown field"}`,
+  const found = issue.path.reduce<unknown>(
+    (at, step) => (at as Record<PropertyKey, unknown> | undefined)?.[step],
+    value,
   );
+  const isMissing = issue.code === "invalid_type" && found === undefined;
+  const problem = unknown !== undefined ? "unknown field" : isMissing ? "is required" : issue.message;
+  throw usageError(`${where}: ${path || "the manifest"}: ${problem}`);
 }
 
 /** The rules that a schema can't say. */

@@ -12,6 +12,7 @@ import { parseDurationMs } from "./duration.ts";
 import { EXIT, EXIT_CODES_HELP, type ExitCode, exitCodeOf, usageError } from "./exit-codes.ts";
 import type { CliIo } from "./io.ts";
 import { FLEET_NODES, MODELS, TASKS } from "./objects.ts";
+import { CLI_VERSION } from "./version.ts";
 
 /** Runs one command. Never throws: whatever goes wrong is said on stderr and is the exit code. */
 export async function runCli(args: readonly string[], io: CliIo): Promise<ExitCode> {
@@ -43,9 +44,17 @@ interface Session {
 }
 
 function printError({ stderr }: CliIo, thrown: unknown): void {
-  const { message, details } = toAutoglmError(thrown);
-  stderr.write(`error: ${message}\n`);
-  if (typeof details["hint"] === "string") stderr.write(`hint: ${details["hint"]}\n`);
+  const { code, message, details } = toAutoglmError(thrown);
+  const { method, resource, key, httpStatus, hint } = details;
+  const isAnswer = typeof httpStatus === "number";
+  // What the API server says names the object itself; the request before it is noise to a person.
+  const request = `${[method, resource, key].filter(Boolean).join(" ")}: `;
+  const words = isAnswer && message.startsWith(request) ? message.slice(request.length) : message;
+  stderr.write(`error: ${words}\n`);
+  if (typeof hint === "string") stderr.write(`hint: ${hint}\n`);
+  else if (code === "ApiUnavailable" && !isAnswer) {
+    stderr.write("hint: is the cluster of the kubeconfig running? kubectl cluster-info tells\n");
+  }
   // Nobody foresaw it: where it came from is the best that can be said.
   if (!isAutoglmError(thrown) && thrown instanceof Error) stderr.write(`${thrown.stack ?? ""}\n`);
 }
@@ -60,6 +69,7 @@ function buildProgram(session: Session): Command {
       writeErr: (text) => io.stderr.write(text),
     })
     .showHelpAfterError(`(see ${io.environment.programName} --help)`)
+    .version(CLI_VERSION)
     .addHelpText("after", EXIT_CODES_HELP);
   addRun(program, session);
   addGet(program.command("get"), session, TASKS, "task", "Lists tasks, or shows one.");
@@ -165,8 +175,10 @@ function addEnrol(nodes: Command, session: Session): void {
 
 /** Flags that every command takes. */
 function addCommand(command: Command): Command {
+  const names = [command, command.parent, command.parent?.parent].flatMap((one) => one?.name() ?? []);
   return command
     .enablePositionalOptions()
+    .showHelpAfterError(`(see ${names.toReversed().join(" ")} --help)`)
     .option("-n, --namespace <name>", "namespace; default: that of the kubeconfig's context")
     .option("--context <name>", "context of the kubeconfig")
     .option("--kubeconfig <path>", "default: KUBECONFIG, else ~/.kube/config")

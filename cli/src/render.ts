@@ -8,7 +8,9 @@ export type ResultFormat = "json" | "text";
  * @param task named in each line when several tasks write to the same output
  */
 export function renderResult(record: ResultRecord, format: ResultFormat, task?: string): string {
-  return format === "json" ? renderJson(record, task) : renderText(record, task);
+  return format === "json"
+    ? renderJson(record, task).replaceAll(CONTROLS, escaped)
+    : renderText(record, task);
 }
 
 function renderJson({ item, run, stage, output, error, node, ms }: ResultRecord, task?: string): string {
@@ -53,6 +55,16 @@ function textOf(output: ItemOutput): string {
 
 const scoreText = (score: number | null) => (score === null ? "" : ` ${score.toFixed(4)}`);
 
+/** What controls a terminal: an answer of a model is anybody's text. JSON escapes the first half of them itself. */
+// oxlint-disable-next-line no-control-regex -- they are what it looks for
+const CONTROLS = /[\0-\x1f\x7f-\x9f]/g;
+const SHORT = new Map([
+  ["\n", "\\n"],
+  ["\r", "\\r"],
+  ["\t", "\\t"],
+]);
+const escaped = (control: string) =>
+  SHORT.get(control) ?? `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
 /** A line break inside a text must not look like the next result. */
-const oneLine = (text: string) =>
-  text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll("\r", "\\r").replaceAll("\t", "\\t");
+const oneLine = (text: string) => text.replaceAll("\\", "\\\\").replaceAll(CONTROLS, escaped);

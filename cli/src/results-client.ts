@@ -2,6 +2,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { AutoglmError, type ErrorCode, hasErrorCode, type ResultPage, resultPageSchema } from "@autoglm/api";
 import type { ResultsEndpoint } from "./cluster.ts";
+import { errorWithHint } from "./exit-codes.ts";
 
 export interface PageQuery {
   readonly run?: number;
@@ -46,7 +47,12 @@ export class ResultsClient {
       body = await response.json();
     } catch (cause) {
       if (signal.aborted) throw new AutoglmError("Aborted", "stopped", { cause });
-      throw new AutoglmError("ApiUnavailable", `the results server ${url} can't be reached`, { cause });
+      throw errorWithHint(
+        "ApiUnavailable",
+        `the results server ${url} can't be reached`,
+        "the ingester serves it: see whether that runs; no result is lost meanwhile",
+        cause,
+      );
     }
     if (response.ok) return resultPageSchema.parse(body);
     throw errorOfAnswer(response.status, body);

@@ -61,6 +61,7 @@ it.each([
   [{ type: "ner", nodeFile: "../a" }, [], "input.file"],
   [{ type: "auto", nodeFile: "a" }, [], "type"],
   [{ type: "ner", file: "/nowhere" }, [], "can't be read"],
+  [{ type: "ner" }, ["", " "], "no text"],
   [{ type: "ner" }, ["x".repeat(9000)], "spec.input.inline.0"],
 ] as const)("refuses %j with %j", async (flags, texts, message) => {
   await expect(draft(flags, texts)).rejects.toMatchObject({

@@ -102,9 +102,13 @@ interface DraftInput {
 
 async function draftInput(flags: DraftOptions, texts: readonly string[]): Promise<DraftInput> {
   if (flags.nodeFile !== undefined) return { input: { file: flags.nodeFile } };
-  if (flags.file === undefined) return { input: { inline: [...texts] } };
+  if (flags.file === undefined) {
+    if (texts.every((text) => text.trim() === "")) throw usageError("there is no text in the arguments");
+    return { input: { inline: [...texts] } };
+  }
   const text = await readInput(flags.file);
   const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "");
+  if (lines.length === 0) throw usageError(`${flags.file} has no text`);
   if (!DOCUMENTS.includes(extname(flags.file).toLowerCase()) && fitsInline(text, lines)) {
     return { input: { inline: lines } };
   }

@@ -6,6 +6,7 @@ import { type CliIo, say } from "../io.ts";
 import { TASKS } from "../objects.ts";
 import { renderResult, type ResultFormat } from "../render.ts";
 import { ResultsClient } from "../results-client.ts";
+import { outcomeOf } from "../task-view.ts";
 import { formatOf } from "./run.ts";
 
 export interface ResultsOptions extends ConnectionOptions {
@@ -38,7 +39,8 @@ export async function results(io: CliIo, name: string, options: ResultsOptions):
       if (!hasErrorCode(error, "NotFound")) throw error;
       // Not "none yet": the server does not tell a task that the token's owner may not get from one that it doesn't know.
       if ((task.status?.items?.accepted ?? 0) > 0) throw unreadable(name, error);
-      say(io, `${name} has no results yet; ${io.environment.programName} why ${name}`);
+      const soFar = outcomeOf(task) === undefined ? " yet" : "";
+      say(io, `${name} has no results${soFar}; see: ${io.environment.programName} why ${name}`);
     }
     return EXIT.ok;
   });
