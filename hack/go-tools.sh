@@ -12,7 +12,8 @@ cd "$here/$module"
 
 say() { printf '\033[2m[tools]\033[0m %s\n' "$*" >&2; }
 
-key=$(cat go.mod go.sum "$here/go-tools.sh" | sha256sum | cut -c1-16)
+# Raise the number when the flags of the build change; a message may change without minutes of building.
+key=$( (cat go.mod go.sum; echo build-1) | sha256sum | cut -c1-16)
 out=${AUTOGLM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/autoglm}/tools/$module-$key
 if [ -e "$out/.complete" ]; then echo "$out"; exit 0; fi
 

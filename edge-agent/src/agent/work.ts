@@ -168,8 +168,7 @@ export class AssignmentWork {
     const toFill = outbox.numbersToFill(assignment);
     if (toFill.length === 0 && this.#total !== undefined && produced.coversAll(this.#total)) return;
 
-    this.#enter("Downloading");
-    const model = await models.ensure(spec.model, signal);
+    const model = await models.ensure(spec.model, signal, () => this.#enter("Downloading"));
     this.#enter("Loading");
     this.#modelLoadMs = (await engine.load(model, signal)).loadMs;
     this.#error = undefined;

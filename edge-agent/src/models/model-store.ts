@@ -130,9 +130,14 @@ export class ModelStore {
 
   /**
    * Resolves when every file of the model is on the disk with its digest checked.
+   * @param onMissing called before the first byte, if there is one to fetch
    * @throws AutoglmError `ModelDigestMismatch`, `ModelUnavailable` (no source, or no room), `Aborted`
    */
-  async ensure(model: WorkModel, signal: AbortSignal): Promise<ModelOnDisk> {
+  async ensure(
+    model: WorkModel,
+    signal: AbortSignal,
+    onMissing: () => void = () => undefined,
+  ): Promise<ModelOnDisk> {
     const digest = digestOf(model);
     const held = this.#startHolding(digest, model);
     this.#fetching.add(model);
@@ -142,6 +147,7 @@ export class ModelStore {
         if (!(await this.#blobs.verify(file.sha256, signal))) missing.push(file);
       }
       if (missing.length > 0) {
+        onMissing();
         held.state = "Downloading";
         held.startedAtMs = this.#now();
         await this.#admit(missing);

@@ -114,6 +114,15 @@ export function runIsComplete({ total, accepted }: RunState): boolean {
   return total !== undefined && contiguousFromZero(accepted) >= total.items;
 }
 
+/** Most gaps in what a run has; honest results come nearly in order, and the whole state is written with each chunk. */
+const MOST_RANGES = 16_384;
+
+/** True for a state that only a node that means harm, by numbers with gaps, brings about. */
+export function isTooScattered({ accepted, provisional, assignments }: RunState): boolean {
+  const lists = [accepted, provisional, ...assignments.map(({ chunks }) => chunks)];
+  return lists.some(({ length }) => length > MOST_RANGES);
+}
+
 function decideTotal(state: RunState, { end, key }: ResultChunk): Pick<RunState, "total"> {
   if (end === undefined || runIsComplete(state)) return {};
   if (state.total !== undefined && state.total.epoch >= key.epoch) return {};

@@ -81,6 +81,14 @@ describe("ResultStore", () => {
     });
   });
 
+  it("refuses chunks that only leave gaps, before the state of their run outgrows its results", () => {
+    const everyOther = Array.from({ length: 20_000 }, (_, index) => 2 * index);
+    const store = open();
+    expect(store.commit([verified({ items: everyOther })])).toMatchObject({ stored: 0, dropped: 20_000 });
+    const gapless = [verified({ items: everyOther.slice(0, 100) }), verified({ chunk: 1, items: [1, 3] })];
+    expect(store.commit(gapless)).toMatchObject({ stored: 102, dropped: 0 });
+  });
+
   it("gives each ledger a higher revision, also when the clock stands still or goes back", () => {
     const revision = (store: ResultStore) => store.ledger("t-1", { storeFull: false })?.revision ?? -1;
     const store = open();

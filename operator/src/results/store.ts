@@ -11,7 +11,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { AutoglmError, type ItemResult, type Ledger, type ResultChunk } from "@autoglm/api";
 import { databaseBytes, freeBytes, inTransaction, openDatabase, reusableBytes } from "./database.ts";
-import { decideChunk, emptyRun, ledgerOf, type RunState, runIsComplete } from "./decide.ts";
+import { decideChunk, emptyRun, isTooScattered, ledgerOf, type RunState, runIsComplete } from "./decide.ts";
 import { ResultReader } from "./reader.ts";
 import { type StoreStatements, prepareStatements } from "./statements.ts";
 
@@ -49,7 +49,7 @@ export interface VerifiedChunk {
 export interface CommitOutcome {
   /** Results stored. */
   readonly stored: number;
-  /** Results that were there already, or of a task or run that is gone. */
+  /** Results that were there already, of a task or run that is gone, or with too many gaps between them. */
   readonly dropped: number;
   readonly tasks: readonly TaskProgress[];
 }
@@ -232,7 +232,7 @@ export class ResultStore {
     );
   }
 
-  /** undefined: the chunk is of a run that is no longer kept. */
+  /** undefined: the chunk is of a run that is no longer kept, or would make the state of its run too large. */
   #decide(
     task: TaskState,
     chunk: ResultChunk,
@@ -242,6 +242,7 @@ export class ResultStore {
     if (chunk.key.run <= newest - this.#options.keepRuns) return undefined;
     const before = task.runs.find(({ run }) => run === chunk.key.run) ?? emptyRun(chunk.key.run);
     const { rows, state } = decideChunk({ state: before, chunk, now: new Date(now).toISOString() });
+    if (isTooScattered(state)) return undefined;
     for (const [index, row] of rows.entries()) {
       this.#insertResult({ task, chunk, row, sequence: before.rows + index, now });
     }

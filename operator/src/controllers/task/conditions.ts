@@ -8,6 +8,8 @@ import type { ConditionDraft } from "@autoglm/kube";
 export type TaskState =
   /** Something about it is wrong; its author can mend it. */
   | "refused"
+  /** Wrong in what can't change: only another task mends it. */
+  | "rejected"
   | "waiting"
   | "suspended"
   /** On a node that prepares it, or is held up. */
@@ -23,6 +25,7 @@ export type TaskState =
 /** In the order of TASK_CONDITIONS: Accepted, Placed, Running, Ready, Complete, Failed. */
 const STATUSES: Readonly<Record<TaskState, string>> = {
   refused: "FFFFFF",
+  rejected: "FFFFFT",
   waiting: "TFFFFF",
   suspended: "TFFFFF",
   starting: "TTFFFF",

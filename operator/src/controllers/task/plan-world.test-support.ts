@@ -183,6 +183,9 @@ function afterWrite(facts: TaskFacts, status: TaskStatus): TaskFacts {
   const isRunNew = (before?.run ?? 0) !== (status.run ?? 0);
   const isSame = old?.epoch === now?.epoch && !isRunNew;
   const isMoved = now !== undefined && (old?.node !== now.node || !isSame);
+  // The board offers only nodes that it hears.
+  const staysAsItWas =
+    facts.offer?.isPlaced !== true && facts.node?.name === now?.node && facts.node?.isGone === false;
   return {
     ...facts,
     task: { ...facts.task, status },
@@ -192,7 +195,7 @@ function afterWrite(facts: TaskFacts, status: TaskStatus): TaskFacts {
     ...(isMoved
       ? {
           holdsMemory: true,
-          node: facts.node?.name === now.node && !facts.node.isGone ? facts.node : connected(now.node),
+          node: staysAsItWas ? facts.node : connected(now.node),
         }
       : {}),
     ...(now === undefined ? { node: undefined } : {}),

@@ -77,6 +77,16 @@ const happenings: readonly [string, Happening][] = [
       return later(facts, { ledger: { ...ledger, total: ledger.accepted, complete: true } });
     },
   ],
+  [
+    "the result store is another one",
+    (facts) => {
+      const { task, run, shard, epoch } = current(facts);
+      return later(facts, {
+        held: facts.held && { ...facts.held, acceptedThrough: 5 },
+        ledger: { ...ledgerNow(facts), assignments: [{ task, run, shard, epoch, acceptedThrough: -1 }] },
+      });
+    },
+  ],
   ["the ledger is not there", (facts) => later(facts, { ledger: undefined })],
   ["the link goes", (facts) => later(facts, { node: facts.node && { ...facts.node, link: "Unknown" } })],
   [

@@ -68,6 +68,23 @@ describe("a plan for a new task", () => {
     expect(holds(written(plan).conditions, "Accepted")).toBe(false);
     expect(plan.recheckMs).toBe(10_000);
   });
+
+  it("fails what can't be mended, so that nobody waits for it, and stays at that", () => {
+    const refusal = {
+      isResolved: false,
+      reason: "InputEmpty",
+      message: "m",
+      hint: "h",
+      isFinal: true,
+    } as const;
+    const facts = factsOf({ resolution: refusal });
+    const plan = planTask(facts);
+    expect(written(plan)).toMatchObject({ reason: "InputEmpty", hint: "h" });
+    expect(written(plan).completionTime).toBeDefined();
+    expect(holds(written(plan).conditions, "Failed")).toBe(true);
+    expect(holds(written(plan).conditions, "Accepted")).toBe(false);
+    expect(planTask(applyPerfectly(facts, plan)).actions).toEqual([]);
+  });
 });
 
 describe("a plan for a placed task", () => {

@@ -87,7 +87,7 @@ function statusOf(facts: TaskFacts, verdict: Verdict): TaskStatusDraft {
   const { judgement, placement, progress } = verdict;
   const previous = task.status ?? {};
   // What the run began with stays, whatever would be chosen today.
-  const isFinished = judgement.state === "complete" || judgement.state === "failed";
+  const isFinished = ["complete", "failed", "rejected"].includes(judgement.state);
   const isPinned = (placement !== undefined || isFinished) && !verdict.isNewPlacement;
   const chosen = isPinned ? previous : resolution;
   const model = isPinned || !resolution.isResolved ? modelNameOf(chosen) : resolution.model.metadata.name;
@@ -184,7 +184,7 @@ function eventsOf(facts: TaskFacts, verdict: Verdict, stage: Stage): TaskEvent[]
   const events: TaskEvent[] = [];
   const wasAccepted =
     previous?.conditions?.some((one) => one.type === "Accepted" && one.status === "True") === true;
-  if (!wasAccepted && state !== "refused" && resolution.isResolved) {
+  if (!wasAccepted && resolution.isResolved) {
     const { type, typeSource, model, tier } = resolution;
     const note = `${type} (from ${typeSource}) by ${model.metadata.name}, tier ${tier}`;
     events.push({ type: "Normal", reason: "Accepted", action: "Accept", note });
@@ -213,6 +213,7 @@ const QUIET_REASONS: readonly string[] = ["Placed", "Downloading", "Loading"];
 function changeEvents({ state, reason, message: note }: Verdict["judgement"]): TaskEvent[] {
   switch (state) {
     case "refused":
+    case "rejected":
       return [{ type: "Warning", reason, action: "Accept", note }];
     case "failed":
       return [{ type: "Warning", reason, action: "Fail", note }];

@@ -92,6 +92,16 @@ describe("resolveTask", () => {
     },
   );
 
+  it("knows what nothing outside the task can mend", () => {
+    const isFinal = (spec: Partial<TaskSpecInput>) => {
+      const resolution = resolve(spec, [ner]);
+      return resolution.isResolved ? undefined : resolution.isFinal;
+    };
+    expect(isFinal({ input: { inline: [" "] } })).toBe(true);
+    expect(isFinal({ type: "auto", input: { inline: ["hello"] } })).toBe(true);
+    expect(isFinal({ model: "nothing" })).toBeFalsy();
+  });
+
   it("names the smallest tier that would do, as a command", () => {
     const refusal = resolve({ placement: { tier: "4Gi" } }, [model("m", ["text-classification"], "5Gi")]);
     expect(refusal).toMatchObject({

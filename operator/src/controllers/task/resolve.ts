@@ -46,6 +46,8 @@ export interface Refused {
   readonly typeSource?: TaskStatus["typeSource"];
   readonly model?: string | undefined;
   readonly tier?: Tier | undefined;
+  /** Nothing outside the task can mend it, and what would have to change in it can't. */
+  readonly isFinal?: boolean | undefined;
 }
 
 export type Resolution = Resolved | Refused;
@@ -84,10 +86,15 @@ function refuseInput({ task, document }: ResolveFacts): Refused | undefined {
       hint: `give ConfigMap ${name} that key, or create the task again with input.configMapRef.key`,
     });
   }
-  const texts = task.spec.input.inline ?? (document.state === "present" ? [document.text] : undefined);
+  const { inline } = task.spec.input;
+  const isFinal = inline !== undefined;
+  const texts = inline ?? (document.state === "present" ? [document.text] : undefined);
   if (texts === undefined) return undefined;
   if (texts.every((text) => text.trim() === "")) {
-    return refused("InputEmpty", "the input has no text", { hint: "give it at least one text" });
+    const hint = isFinal
+      ? "create the task again with at least one text"
+      : "put at least one text into the ConfigMap";
+    return refused("InputEmpty", "the input has no text", { hint, isFinal });
   }
   const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
   if (bytes <= MAX_BUS_INPUT_BYTES) return undefined;
@@ -96,6 +103,7 @@ function refuseInput({ task, document }: ResolveFacts): Refused | undefined {
     `the input has ${bytes} bytes, at most ${MAX_BUS_INPUT_BYTES} go this way`,
     {
       hint: "put it into a file below the data root of a node and create the task with input.file",
+      isFinal,
     },
   );
 }
@@ -119,8 +127,9 @@ function resolveType(facts: ResolveFacts): Resolution {
     return resolveModel(facts, recognised, "Input", model);
   }
   return refused("TypeNotResolved", "type auto: neither the model nor the input decides on one type", {
-    hint: `create the task again with type ${TASK_TYPES.join(", ")}, or with a model that serves one type`,
+    hint: `create the task again with a type (${TASK_TYPES.join(", ")}), or with a model that serves one type`,
     model: named,
+    isFinal: named === undefined && task.spec.input.inline !== undefined,
   });
 }
 
@@ -186,7 +195,7 @@ function sampleOf({ task, document }: ResolveFacts): readonly string[] {
 function refused(
   reason: TaskReason,
   message: string,
-  rest: Pick<Refused, "hint"> & Partial<Pick<Refused, "type" | "typeSource" | "model" | "tier">>,
+  rest: Pick<Refused, "hint"> & Partial<Pick<Refused, "type" | "typeSource" | "model" | "tier" | "isFinal">>,
 ): Refused {
   return { isResolved: false, reason, message, ...rest };
 }

@@ -84,7 +84,10 @@ export function keyOfPlacement(
 function failedStage(facts: StageFacts, from: PlacementStatus | undefined): Stage {
   const { held, task } = facts;
   if (held?.state !== "parked" || from === undefined || task.spec.suspend) return { kind: "failed" };
-  return modelMended(facts, from) ?? { kind: "failed" };
+  const mended = modelMended(facts, from);
+  if (mended === undefined) return { kind: "failed" };
+  // Late results of an earlier epoch may have left nothing to do.
+  return isRunComplete(facts) ? runEndStage(facts, from) : mended;
 }
 
 function modelMended(

@@ -85,8 +85,13 @@ function finished(facts: TaskFacts, state: "complete" | "failed"): Verdict {
   const recheckMs =
     ttlMs === undefined || Number.isNaN(finishedAt) ? undefined : finishedAt + ttlMs * 1000 - facts.nowMs;
   const isParked = status?.reason === "ModelDigestMismatch" && facts.held?.state === "parked";
+  const isRejected = state === "failed" && !holds(status?.conditions ?? [], "Accepted");
   return verdict(facts, {
-    judgement: { state, reason: status?.reason ?? "Completed", message: status?.message ?? "" },
+    judgement: {
+      state: isRejected ? "rejected" : state,
+      reason: status?.reason ?? "Completed",
+      message: status?.message ?? "",
+    },
     hint: status?.hint,
     placement: status?.placements?.[0],
     assignment: state === "complete" ? "retired" : isParked ? "parked" : "none",
@@ -117,12 +122,18 @@ function completed(facts: TaskFacts): Verdict {
 function refused(facts: TaskFacts): Verdict {
   const { resolution } = facts;
   const reason = resolution.isResolved ? "Internal" : resolution.reason;
+  const isFinal = !resolution.isResolved && resolution.isFinal === true;
   return verdict(facts, {
-    judgement: { state: "refused", reason, message: resolution.isResolved ? "" : resolution.message },
+    judgement: {
+      state: isFinal ? "rejected" : "refused",
+      reason,
+      message: resolution.isResolved ? "" : resolution.message,
+    },
     hint: resolution.isResolved ? undefined : resolution.hint,
     placement: undefined,
     assignment: "none",
     holdsMemory: false,
+    ...(isFinal ? { fields: { completionTime: at(facts) } } : {}),
     recheckMs: reason.startsWith("ConfigMap") ? REFERENCE_RECHECK_MS : undefined,
   });
 }
