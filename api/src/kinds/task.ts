@@ -28,7 +28,7 @@ const inputSchema = withRules(
         .string()
         .min(1)
         .max(1024)
-        .regex(/^[^/\0][^\0]*$/)
+        .regex(/^[^\0]*$/)
         .optional()
         .describe(
           "Path of a file below the data root of the node, e.g. reviews.csv. Its format is recognised by content: text (one item per line), csv, tsv, json, jsonl.",
@@ -53,6 +53,12 @@ const inputSchema = withRules(
       message: "set exactly one of inline, file and configMapRef",
       holds: ({ inline, file, configMapRef }) =>
         [inline, file, configMapRef].filter((member) => member !== undefined).length === 1,
+    },
+    {
+      rule: "!has(self.file) || !self.file.startsWith('/')",
+      message: "file is a path below the data root of the node, without a leading /",
+      fieldPath: ".file",
+      holds: ({ file }) => file?.startsWith("/") !== true,
     },
     {
       rule: "!has(self.file) || !self.file.split('/').exists(part, part == '..')",
