@@ -20,7 +20,7 @@ up: ## Start a real Kubernetes control plane, NATS, operator, ingester and four 
 
 .PHONY: down
 down: ## Stop what `make up` started and remove its state
-	@hack/run node hack/up/main.ts down
+	@if [ -e .autoglm ]; then hack/run node hack/up/main.ts down; else echo "nothing is running: there is no .autoglm"; fi
 
 .PHONY: test
 test: ## Run all tests: unit, integration on real servers, end to end, chaos (Go besides)

@@ -11,7 +11,7 @@ import {
   STREAM_LEDGER,
   STREAM_RESULTS,
 } from "@autoglm/api";
-import type { Msg } from "@nats-io/nats-core";
+import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import type { BusConnection, BusLog } from "./connection.ts";
 import { forgetErrorHeaders } from "./forget.ts";
 import type { ReceivedChunk } from "./grants.ts";
@@ -80,7 +80,7 @@ export class IngesterBus {
         if (chunks.length < batch.length) {
           this.#log?.warn(
             { count: batch.length - chunks.length },
-            "results under malformed subjects were dropped",
+            "results under malformed subjects or with malformed headers were dropped",
           );
         }
         if (chunks.length > 0) await handler(chunks);
@@ -111,16 +111,26 @@ export class IngesterBus {
   }
 }
 
-/** undefined: the subject is not one of a chunk, which an agent may have sent below its own prefix. */
+/** undefined: subject or headers are not those of a chunk, which an agent may have sent below its own prefix. */
 function toReceivedChunk({ subject, sequence, message }: StreamMessage): ReceivedChunk | undefined {
   const address = parseChunkSubject(subject);
-  if (!address) return undefined;
+  const headers = headersOf(message);
+  if (!address || !headers) return undefined;
   return {
     subject,
     address,
     body: message.data,
-    grant: message.headers?.get(HEADER_GRANT) ?? "",
-    signature: Buffer.from(message.headers?.get(HEADER_SIGNATURE) ?? "", "base64"),
+    grant: headers.get(HEADER_GRANT),
+    signature: Buffer.from(headers.get(HEADER_SIGNATURE), "base64"),
     sequence,
   };
+}
+
+/** The server stores whatever bytes an agent sent as headers; the client parses them late, and throws then. */
+function headersOf(message: Msg): MsgHdrs | undefined {
+  try {
+    return message.headers;
+  } catch {
+    return undefined;
+  }
 }

@@ -19,6 +19,7 @@ import {
   STREAM_SPECS,
 } from "@autoglm/api";
 import { edgeClaims, MAX_PAYLOAD_BYTES, seconds } from "./accounts.ts";
+import { coalesced } from "./coalesced.ts";
 import { type BusConnection, type BusLog, connectBus } from "./connection.ts";
 import { busUnavailable } from "./errors.ts";
 import { errorFromForgetReply } from "./forget.ts";
@@ -31,6 +32,17 @@ import { signRevoker } from "./users.ts";
 
 /** Most ledgers handed over at once, and their bytes: one ledger may be large. */
 const LEDGER_BATCH = { maxMessages: 256, maxBytes: 8 * 1024 * 1024 };
+
+const RATE_WINDOW_MS = 1000;
+/** Of one node in a window: agents send at most ten. */
+const HEARTBEATS_AT_ONCE = 20;
+
+interface HeartbeatSender {
+  newest: Uint8Array;
+  windowBeganAt: number;
+  inWindow: number;
+  readonly slowly: ReturnType<typeof coalesced>;
+}
 
 export interface OperatorBusOptions {
   /** Needed by `revokeNode` alone. */
@@ -105,14 +117,38 @@ export class OperatorBus {
     }
   }
 
-  /** Calls for each valid heartbeat whose node is the one that the server let send it. */
+  /**
+   * Calls for valid heartbeats whose node is the one that the server let send them. Of a node that sends more than 20 a
+   * second, with the newest once a second, so that none can keep the operator busy.
+   */
   onHeartbeat(listener: (heartbeat: Heartbeat) => void): () => void {
-    return this.#connection.subscribe("hb.*", ({ subject, data }) => {
-      const heartbeat = this.#decoded(subject, () => decodeMessage(heartbeatSchema, data));
+    const senders = new Map<string, HeartbeatSender>();
+    const decode = (subject: string, bytes: Uint8Array): void => {
+      const heartbeat = this.#decoded(subject, () => decodeMessage(heartbeatSchema, bytes));
       if (!heartbeat) return;
       if (subject === `hb.${heartbeat.node}`) listener(heartbeat);
       else this.#log?.warn({ subject }, "a heartbeat names another node than its sender: dropped");
+    };
+    const newSender = (subject: string): HeartbeatSender => {
+      const slowly = coalesced(() => decode(subject, sender.newest), RATE_WINDOW_MS);
+      const sender = { newest: new Uint8Array(), windowBeganAt: -Infinity, inWindow: 0, slowly };
+      senders.set(subject, sender);
+      return sender;
+    };
+    const unsubscribe = this.#connection.subscribe("hb.*", ({ subject, data }) => {
+      const sender = senders.get(subject) ?? newSender(subject);
+      const now = performance.now();
+      if (now - sender.windowBeganAt >= RATE_WINDOW_MS)
+        Object.assign(sender, { windowBeganAt: now, inWindow: 0 });
+      sender.inWindow++;
+      sender.newest = data;
+      if (sender.inWindow <= HEARTBEATS_AT_ONCE) decode(subject, data);
+      else sender.slowly.call();
     });
+    return () => {
+      unsubscribe();
+      for (const { slowly } of senders.values()) slowly.stop();
+    };
   }
 
   /** Calls with the last ledger of each task, then with each new one; all again whenever the link or the stream is new. */

@@ -176,11 +176,12 @@ class ReaderSession {
 
   #take(message: Msg): void {
     this.#lastHeardAt = performance.now();
-    const status = message.headers?.code ?? 0;
-    if (status === 100) return;
-    if (status > 0) {
+    // Under its own subject comes what others wrote: of its headers nothing is believed, or even read, here.
+    if (message.subject.startsWith(`${this.#inbox}.`)) {
+      const status = message.headers?.code ?? 0;
       // 409 "Batch Completed" follows the last message of a pull with a byte limit.
-      if (message.subject === this.#pullSubject() && this.#pulled !== undefined) this.#endPull(status);
+      const isOfPull = message.subject === this.#pullSubject() && this.#pulled !== undefined;
+      if (status !== 100 && isOfPull) this.#endPull(status);
       return;
     }
     const position = parsePosition(message.reply ?? "");

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { readEnvironment } from "./options.ts";
-import { readAll } from "./io.ts";
+import { readAll, say } from "./io.ts";
 
 it("gives up reading stdin on Ctrl-C, though nobody closes it", async () => {
   const interrupt = new AbortController();
@@ -16,4 +16,16 @@ it("gives up reading stdin on Ctrl-C, though nobody closes it", async () => {
   });
   interrupt.abort();
   await expect(reading).rejects.toMatchObject({ code: "Aborted" });
+});
+
+it("says what a node reported without letting it control the terminal", () => {
+  let said = "";
+  const write = (text: string) => (said += text);
+  const environment = readEnvironment({ env: {}, argv: [], stderr: {} });
+  const stdin = { [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }) };
+  say(
+    { stdin, signal: new AbortController().signal, stdout: { write }, stderr: { write }, environment },
+    "\u001b]0;x\u0007",
+  );
+  expect(said).toBe("\\u001b]0;x\\u0007\n");
 });

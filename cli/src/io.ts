@@ -1,6 +1,7 @@
 import { AutoglmError } from "@autoglm/api";
 import { createColors } from "picocolors";
 import type { Environment } from "./options.ts";
+import { printable } from "./printable.ts";
 
 /** What a command may touch. */
 export interface CliIo {
@@ -16,7 +17,7 @@ export interface CliIo {
 
 /** One line on stderr, dim where there is colour. */
 export function say({ stderr, environment }: CliIo, line: string): void {
-  stderr.write(`${createColors(environment.hasColour).dim(line)}\n`);
+  stderr.write(`${createColors(environment.hasColour).dim(printable(line))}\n`);
 }
 
 /** @throws AutoglmError `Aborted` on Ctrl-C: nobody may ever write to it */

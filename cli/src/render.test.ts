@@ -48,6 +48,14 @@ it.each([
   expect(renderResult(record({ output }), "text")).toBe(expected);
 });
 
+it.each(["text", "json"] as const)("lets no answer control the terminal, in %s", (format) => {
+  const text = "\u001b]52;c;cm0gLXJm\u0007\u009b2J\u007f";
+  const line = renderResult(record({ output: { ...generation, generated_text: text } }), format);
+  // oxlint-disable-next-line no-control-regex -- they must not be there
+  expect(line).not.toMatch(/[\0-\x08\x0a-\x1f\x7f-\x9f]/);
+  expect(line).toContain("\\u009b2J\\u007f");
+});
+
 it("renders what the Hugging Face pipeline returns, with ours beside it", () => {
   const json = (fields: Partial<ResultRecord>) => JSON.parse(renderResult(record(fields), "json")) as unknown;
   expect(json({ output: classification })).toEqual({

@@ -1,4 +1,5 @@
 import { assertNever, huggingFaceShape, type ItemOutput, type ResultRecord } from "@autoglm/api";
+import { printable } from "./printable.ts";
 
 export type ResultFormat = "json" | "text";
 
@@ -8,9 +9,8 @@ export type ResultFormat = "json" | "text";
  * @param task named in each line when several tasks write to the same output
  */
 export function renderResult(record: ResultRecord, format: ResultFormat, task?: string): string {
-  return format === "json"
-    ? renderJson(record, task).replaceAll(CONTROLS, escaped)
-    : renderText(record, task);
+  // JSON escapes the lower half of what controls a terminal, not the upper.
+  return format === "json" ? printable(renderJson(record, task)) : renderText(record, task);
 }
 
 function renderJson({ item, run, stage, output, error, node, ms }: ResultRecord, task?: string): string {
@@ -55,16 +55,5 @@ function textOf(output: ItemOutput): string {
 
 const scoreText = (score: number | null) => (score === null ? "" : ` ${score.toFixed(4)}`);
 
-/** What controls a terminal: an answer of a model is anybody's text. JSON escapes the first half of them itself. */
-// oxlint-disable-next-line no-control-regex -- they are what it looks for
-const CONTROLS = /[\0-\x1f\x7f-\x9f]/g;
-const SHORT = new Map([
-  ["\n", "\\n"],
-  ["\r", "\\r"],
-  ["\t", "\\t"],
-]);
-const escaped = (control: string) =>
-  SHORT.get(control) ?? `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`;
-
 /** A line break inside a text must not look like the next result. */
-const oneLine = (text: string) => text.replaceAll("\\", "\\\\").replaceAll(CONTROLS, escaped);
+const oneLine = (text: string) => printable(text.replaceAll("\\", "\\\\"));

@@ -14,6 +14,12 @@ it("lines columns up where characters are two cells wide, or none", () => {
   expect(lines.every((line) => line === line.trimEnd())).toBe(true);
 });
 
+it("shows what would control the terminal, and does not do it", () => {
+  expect(renderColumns([["a", "on node x: \u001b[2Jall\nis well\u009b"]])).toBe(
+    "a   on node x: \\u001b[2Jall\\nis well\\u009b\n",
+  );
+});
+
 const table: ServerTable = {
   kind: "Table",
   columnDefinitions: [

@@ -1,4 +1,5 @@
 import stringWidth from "string-width";
+import { printable } from "./printable.ts";
 
 /** meta.k8s.io/v1 Table, as the API server makes it from the printer columns: the same that kubectl shows. */
 export interface ServerTable {
@@ -15,7 +16,8 @@ interface ServerTableRow {
 const GAP = "   ";
 
 /** Columns padded to the width that a terminal gives them, where Chinese characters take two cells. */
-export function renderColumns(rows: readonly (readonly string[])[]): string {
+export function renderColumns(table: readonly (readonly string[])[]): string {
+  const rows = table.map((row) => row.map(printable));
   const widths: number[] = [];
   for (const row of rows) {
     for (const [column, cell] of row.entries()) {

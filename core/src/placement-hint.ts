@@ -20,6 +20,8 @@ import {
   type Unplaced,
 } from "./placement.ts";
 
+const LABEL = /^[A-Za-z0-9][\w./-]*=([A-Za-z0-9][\w.-]*)?$/;
+
 export interface HintFacts {
   readonly request: PlacementRequest;
   readonly outcome: Unplaced;
@@ -59,6 +61,8 @@ export function hintFor(facts: HintFacts): string {
       const pairs = Object.entries(request.placement.nodeSelector ?? {}).map(
         ([key, value]) => `${key}=${value}`,
       );
+      // No node can have such a label, and in a command it would be an option or a command of its own.
+      if (!pairs.every((pair) => LABEL.test(pair))) return patchOf(request, { nodeSelector: null });
       const node = kept(facts, "SelectorMismatch")[0];
       return `label a node: kubectl label autoglmnode ${node?.name ?? "NODE"} ${pairs.join(" ")}`;
     }
@@ -89,7 +93,8 @@ function patchOf(
   request: PlacementRequest,
   placement: { readonly [Field in keyof PlacementSpec]?: PlacementSpec[Field] | null },
 ): string {
-  const patch = JSON.stringify({ spec: { placement } });
+  // Tolerations are their author's text: a quote in them must not end the word that somebody else pastes.
+  const patch = JSON.stringify({ spec: { placement } }).replaceAll("'", String.raw`\u0027`);
   return `kubectl patch agt/${request.name} -n ${request.namespace} --type merge -p '${patch}'`;
 }
 

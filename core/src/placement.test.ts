@@ -299,6 +299,20 @@ describe("hintFor", () => {
     expect(hint(request(), [])).toBe("enrol a node: autoglm nodes enrol NODE");
   });
 
+  it("offers no command in which the task's text is more than a word", () => {
+    for (const nodeSelector of [{ a: "$(reboot)" }, { "--server": "http://x" }, { "a;b": "" }]) {
+      expect(hint(request({ placement: { nodeSelector } }), [node("a")])).toBe(patch({ nodeSelector: null }));
+    }
+    const tolerations = [{ key: "x", operator: "Equal" as const, value: "'; reboot; '" }];
+    const tainted = node("a", { taints: [{ key: "gpu", effect: "NoSchedule" }] });
+    const command = hint(request({ placement: { tolerations } }), [tainted]);
+    expect(command.split("'")).toHaveLength(3);
+    expect(JSON.parse(command.split("'")[1] ?? "")).toHaveProperty(
+      "spec.placement.tolerations.0",
+      tolerations[0],
+    );
+  });
+
   it("names the nodes that are to be brought back", () => {
     const silent = node("a", { isReady: false, notReadyBecause: "no heartbeat" });
     expect(hint(request(), [silent])).toBe("bring a node back: a (no heartbeat)");

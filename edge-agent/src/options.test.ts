@@ -37,6 +37,8 @@ test.each([
   ["AUTOGLM_ENROL_URL", "operator:8444", "http://"],
   ["AUTOGLM_ENROL_TOKEN", "short", "16"],
   ["AUTOGLM_LOCATION", "moon", "edge or cloud"],
+  ["AUTOGLM_NODE_NAME", "../nodes", "Kubernetes"],
+  ["AUTOGLM_POOL", "a'; reboot; '", "Kubernetes"],
   ["AUTOGLM_HEALTH_PORT", "99999", "65535"],
   ["AUTOGLM_HEARTBEAT_SECONDS", "often", "seconds"],
   ["AUTOGLM_EXECUTION_PROVIDERS", "tpu", "cuda"],

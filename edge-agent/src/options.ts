@@ -1,6 +1,6 @@
 /** The only reader of the environment. Every variable, its default and its meaning are in {@link VARIABLES}. */
 import { availableParallelism, hostname } from "node:os";
-import { AutoglmError, parseQuantityBytes, QUANTITY_PATTERN } from "@autoglm/api";
+import { AutoglmError, heartbeatSchema, parseQuantityBytes, QUANTITY_PATTERN } from "@autoglm/api";
 import { LOG_LEVELS } from "@autoglm/telemetry";
 import { z } from "zod";
 
@@ -18,7 +18,7 @@ const address = z.string().regex(/^https?:\/\//, "must begin with http:// or htt
 /** Name → what it may be. What users set first; what only tests and odd sites set last. */
 const VARIABLES = {
   /** Name of the node, as Kubernetes or `autoglm nodes enrol` knows it. */
-  AUTOGLM_NODE_NAME: z.string().min(1).max(253).default(hostname()),
+  AUTOGLM_NODE_NAME: heartbeatSchema.shape.nodeName.default(hostname().toLowerCase()),
   /** Key, outbox, models: one folder, one process. */
   AUTOGLM_STATE_DIR: z.string().min(1).default("/var/lib/autoglm"),
   /** Files of tasks lie below it. */
@@ -30,7 +30,7 @@ const VARIABLES = {
   /** RAM for models on a node without a GPU. */
   AUTOGLM_MEMORY_BUDGET: quantity.optional(),
   AUTOGLM_LOCATION: z.enum(["edge", "cloud"], { error: "must be edge or cloud" }).optional(),
-  AUTOGLM_POOL: z.string().min(1).max(253).optional(),
+  AUTOGLM_POOL: heartbeatSchema.shape.pool,
   /** Cores for inference. */
   AUTOGLM_THREADS: z.coerce
     .number({ error: "must be a number of cores" })

@@ -107,4 +107,13 @@ describe("createLogger", () => {
     log.info(circular, "odd");
     expect(lines()[0]).toMatchObject({ big: "1", at: "1970-01-01T00:00:00.000Z", bytes: "[3 bytes]" });
   });
+
+  it("cuts what is too long between words: no half of a secret is left", () => {
+    const { log, raw } = recordingLog();
+    log.info({ note: `${"word ".repeat(1636)}${SEED} ${"more ".repeat(100_000)}` }, "long");
+    log.info({ note: "-eyJ".repeat(50_000) }, "hostile");
+    expect(raw().length).toBeLessThan(10_000);
+    expect(raw()).toContain("word word");
+    expect(raw()).not.toContain(SEED.slice(0, 8));
+  });
 });

@@ -20,9 +20,17 @@ const SECRETS_IN_TEXT: readonly (readonly [RegExp, string])[] = [
 /** Deeper than any object that we log on purpose. */
 const MAX_DEPTH = 8;
 
-/** The text without the secrets that can be recognised by their form. */
+/** A pattern's time grows faster than its text, and texts come from others too. */
+const MAX_TEXT_LENGTH = 8192;
+
+/** The text without the secrets that can be recognised by their form, cut where it is too long for a log line. */
 export function redactText(text: string): string {
   let clean = text;
+  if (text.length > MAX_TEXT_LENGTH) {
+    // Between words, so that half a secret is not left where no pattern knows it.
+    const end = Math.max(text.lastIndexOf(" ", MAX_TEXT_LENGTH), 0);
+    clean = `${text.slice(0, end)} …`;
+  }
   for (const [pattern, replacement] of SECRETS_IN_TEXT) clean = clean.replace(pattern, replacement);
   return clean;
 }

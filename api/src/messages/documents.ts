@@ -8,6 +8,11 @@ export const WIRE_VERSION = 1;
 export const MAX_BODY_BYTES = 512 * 1024;
 
 export const nodeIdSchema = z.string().regex(new RegExp(NODE_ID_PATTERN));
+/** Name of a node or a pool: it gets into subjects' hashes, requests to the API server and commands that people paste. */
+export const objectNameSchema = z
+  .string()
+  .max(253)
+  .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, "must be a name as in Kubernetes: a-z, 0-9, - and .");
 export const taskUidSchema = z.string().regex(/^[A-Za-z0-9-]{1,64}$/);
 const digestSchema = z.string().regex(/^[0-9a-f]{64}$/);
 const counter = z.int().min(0);

@@ -1,9 +1,9 @@
 import { z } from "zod";
-import { nodeIdSchema } from "./documents.ts";
+import { nodeIdSchema, objectNameSchema } from "./documents.ts";
 
 /** `POST /enrol` of the operator. */
 export const enrolmentRequestSchema = z.object({
-  nodeName: z.string().min(1).max(253),
+  nodeName: objectNameSchema,
   /** nkey public key of the node, U…; its seed never leaves the node. */
   publicKey: z.string().regex(/^U[A-Z2-7]{55}$/),
   /** One-time token, or a ServiceAccount token bound to the node with the audience `autoglm.io/enrol`. */

@@ -105,6 +105,19 @@ describe("decodeMessage", () => {
   });
 
   it.each([
+    ["a pool that would end a quoted word of a shell", "heartbeat", { pool: "a'; reboot; '" }],
+    ["a node name that is another path", "enrolment-request", { nodeName: ".." }],
+    ["an item beyond what cursors hold", "result-chunk", { end: { total: Number.MAX_SAFE_INTEGER } }],
+    ["the same variant twice", "heartbeat", { models: [report(), report()] }],
+    ["a variant that no status takes", "heartbeat", { models: [report("x".repeat(64))] }],
+  ])("refuses %s", (_what, name, parts) => {
+    const sample = SAMPLES.find((one) => one.name === name);
+    const schema = SCHEMAS[name] ?? z.never();
+    expect(schema.safeParse(sample?.value).success).toBe(true);
+    expect(schema.safeParse({ ...Object(sample?.value), ...parts }).success).toBe(false);
+  });
+
+  it.each([
     ["neither an output nor an error", {}],
     [
       "both an output and an error",
@@ -121,6 +134,10 @@ describe("decodeMessage", () => {
     );
   });
 });
+
+function report(variant = "fp32") {
+  return { model: "m", variant, state: "Ready", downloadedBytes: 1, sizeBytes: 1 };
+}
 
 /** `assignments[].task` of every field in a value. */
 function* pathsOf(value: unknown, path = ""): Generator<string> {

@@ -1,13 +1,14 @@
 import { z } from "zod";
 import { TIERS } from "../tiers.ts";
-import { assignmentKeySchema, nodeIdSchema, WIRE_VERSION } from "./documents.ts";
+import { refuseDuplicates } from "../kinds/meta.ts";
+import { assignmentKeySchema, nodeIdSchema, objectNameSchema, WIRE_VERSION } from "./documents.ts";
 import { itemErrorSchema } from "./results.ts";
 
 const counter = z.int().min(0);
 
 export const modelReportSchema = z.object({
-  model: z.string(),
-  variant: z.string(),
+  model: z.string().max(253),
+  variant: z.string().max(63),
   state: z.enum(["Downloading", "Ready", "Loaded", "Failed"]),
   downloadedBytes: counter,
   sizeBytes: counter,
@@ -42,14 +43,14 @@ export type AssignmentReport = z.infer<typeof assignmentReportSchema>;
 export const heartbeatSchema = z.object({
   v: z.literal(WIRE_VERSION),
   node: nodeIdSchema,
-  nodeName: z.string().max(253),
+  nodeName: objectNameSchema,
   agentVersion: z.string().max(64),
   /** Made with the state folder: another one means that the outbox is gone. */
   stateId: z.string().max(64),
   startedAt: z.iso.datetime(),
   sentAt: z.iso.datetime(),
   location: z.enum(["edge", "cloud"]).optional(),
-  pool: z.string().max(253).optional(),
+  pool: objectNameSchema.optional(),
   memory: z.object({
     /** gpu: memory of the card. ram: a declared budget on a node without one. */
     kind: z.enum(["gpu", "ram"]),
@@ -64,7 +65,11 @@ export const heartbeatSchema = z.object({
   probedTier: z.enum(TIERS).optional(),
   document: z.object({ generation: counter, revision: counter }),
   outbox: z.object({ chunks: counter, bytes: counter, limitBytes: counter, full: z.boolean() }),
-  models: z.array(modelReportSchema).max(256),
+  /** One of each variant: they become keys of a list in a status. */
+  models: z
+    .array(modelReportSchema)
+    .max(256)
+    .check(refuseDuplicates(({ model, variant }) => `${model}/${variant}`)),
   assignments: z.array(assignmentReportSchema).max(512),
   /** The agent drains and will be gone soon: place nothing on it. */
   draining: z.boolean(),

@@ -28,12 +28,15 @@ export const grantSchema = assignmentKeySchema.extend({
 });
 export type Grant = z.infer<typeof grantSchema>;
 
-export const itemErrorSchema = z.object({ code: z.string(), message: z.string().max(1024) });
+/** Item numbers and totals leave room for sums and for cursors, which have fifteen digits. */
+const itemNumber = z.int().min(0).max(1e12);
+
+export const itemErrorSchema = z.object({ code: z.string().max(64), message: z.string().max(1024) });
 
 /** Result of one item: an output, or an error of that item alone. */
 export const itemResultSchema = z
   .object({
-    item: counter,
+    item: itemNumber,
     stage: z.enum(["provisional", "final"]),
     /** Parsing and inference of this item, milliseconds. */
     ms: z.number().min(0),
@@ -56,7 +59,7 @@ export const resultChunkSchema = z.object({
   producedAt: z.iso.datetime(),
   items: z.array(itemResultSchema).max(10000),
   /** In the last chunk of the shard: how many items its input has. */
-  end: z.object({ total: counter }).optional(),
+  end: z.object({ total: itemNumber }).optional(),
 });
 export type ResultChunk = z.infer<typeof resultChunkSchema>;
 

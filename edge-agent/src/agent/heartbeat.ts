@@ -26,9 +26,14 @@ export function composeHeartbeat({ identity, sentAt, ...facts }: HeartbeatFacts)
     ...identity,
     sentAt: sentAt.toISOString(),
     ...facts,
-    models: facts.models.slice(0, MODELS_AT_MOST),
+    models: newestOfEachVariant(facts.models).slice(0, MODELS_AT_MOST),
     assignments: facts.assignments.slice(0, ASSIGNMENTS_AT_MOST),
   };
+}
+
+/** A variant whose files were replaced in its AutoGLMModel is on the disk twice for a while. */
+function newestOfEachVariant(models: readonly ModelReport[]): ModelReport[] {
+  return [...new Map(models.map((report) => [`${report.model}/${report.variant}`, report])).values()];
 }
 
 /** What the disk has, with what the engine says of those that are loaded. */

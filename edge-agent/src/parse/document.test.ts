@@ -152,6 +152,12 @@ describe("what is wrong as a whole", () => {
     ["two columns of prose", "title,body\na,b\nc,d\n", {}, "InputFieldNotFound"],
     ["a field for plain texts", '["a"]', { field: "text" }, "InputFieldNotFound"],
     ["a field for lines of text", "a\nb\n", { field: "text" }, "InputFieldNotFound"],
+    [
+      "more columns than memory",
+      `${Array.from({ length: 5000 }, () => "1").join(",")}\n`,
+      { format: "csv" },
+      "InputTooLarge",
+    ],
     ["a JSON document of 33 MiB", `["${"x".repeat(33 * 1024 * 1024)}"]`, {}, "InputTooLarge"],
   ])("%s", async (_, document, options, code) => {
     await expect(parsed(document, options)).rejects.toSatisfy((error) => hasErrorCode(error, code));

@@ -29,6 +29,8 @@ const DEFAULT_MAX_ITEM_BYTES = 256 * 1024;
 const SAMPLE_LENGTH = 64 * 1024;
 /** Rows that decide which field holds the text. */
 const FIELD_SAMPLE_ROWS = 20;
+/** Twenty rows of a quarter of a million cells each would be a gigabyte of records. */
+const MAX_COLUMNS = 4096;
 /** UTF-16 units; JSON.parse of so much holds the event loop for some 0.2 s. */
 const MAX_JSON_LENGTH = 32 * 1024 * 1024;
 
@@ -187,6 +189,10 @@ async function* readTable(
           row.problem === "TooLong" ? tooLong(maxItemBytes) : invalid("a quote of the row is not closed"),
       };
     } else if (names === undefined) {
+      if (row.cells.length > MAX_COLUMNS) {
+        const message = `a table may have ${MAX_COLUMNS} columns; the input has ${row.cells.length}`;
+        throw new AutoglmError("InputTooLarge", message, { details: { limit: MAX_COLUMNS } });
+      }
       names = header ? row.cells.map((cell) => cell.trim()) : row.cells.map((_, index) => String(index + 1));
       if (!header) yield { value: recordOf(names, row.cells) };
     } else if (row.cells.length !== names.length) {

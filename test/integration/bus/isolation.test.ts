@@ -186,6 +186,19 @@ it("drops a heartbeat that names another node than the one that sent it", async 
   await expect.poll(() => heard).toEqual(["node-b"]);
 });
 
+it("hears little of a node that floods, and the newest in the end", async () => {
+  const { operator } = fleet;
+  const heard: string[] = [];
+  operator.onHeartbeat(({ agentVersion }) => heard.push(agentVersion));
+  await operator.readDesired("node-a");
+  for (let sent = 0; sent <= 500; sent++) {
+    const agentVersion = String(sent);
+    raw.publish("hb.node-a", encodeMessage(heartbeatSchema, { ...heartbeatOf("node-a"), agentVersion }));
+  }
+  await expect.poll(() => heard.at(-1), { timeout: 5_000 }).toBe("500");
+  expect(heard.length).toBeLessThan(100);
+});
+
 async function stored(): Promise<readonly string[]> {
   const streams = ["DESIRED", "SPECS", "RESULTS", "LEDGER"];
   const subjects = await Promise.all(

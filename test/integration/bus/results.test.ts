@@ -1,5 +1,6 @@
 import { hasErrorCode } from "@autoglm/api";
 import { publicKeysOf, type ReceivedChunk, verifyChunk } from "@autoglm/bus";
+import { headers } from "@nats-io/transport-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { connectRaw, type Fleet, publish, sealChunk, startAgent, startFleet, subjectsIn } from "./fleet.ts";
 
@@ -108,6 +109,21 @@ describe("consuming", () => {
     await expect.poll(() => consumer.seen, { timeout: 10_000 }).toEqual(range(0, 10));
     expect(failures).toBe(-1);
     await consumer.stop();
+  });
+
+  it("goes on behind a chunk whose headers can't be read", async () => {
+    const { nats, a, eye } = fleet;
+    const raw = await connectRaw(nats, a);
+    const bytes = new TextEncoder().encode("NATS/1.0\r\nnot a name: x\r\n\r\n");
+    const unreadable = Object.assign(headers(), { encode: () => bytes });
+    raw.publish("res.node-a.task-1.0.1.0.0", "x", { headers: unreadable });
+    await raw.flush();
+    await publishRange(1, 3);
+    const consumer = consume();
+    await expect.poll(() => consumer.seen).toEqual([1, 2]);
+    await consumer.stop();
+    expect((await eye.streams.info("RESULTS")).state.messages).toBe(0);
+    await raw.close();
   });
 
   it("never holds more than two pulls in memory", async () => {

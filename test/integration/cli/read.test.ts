@@ -47,7 +47,8 @@ const cli = (args: readonly string[], env: Readonly<Record<string, string>> = {}
 const kubectl = async (...args: string[]) => {
   const { kubectl: path, kubeconfigPath } = world.cluster;
   const { stdout } = await run(path, [...args, "-n", world.namespace], {
-    env: { KUBECONFIG: kubeconfigPath },
+    // kubectl keeps its discovery cache below HOME, and without one where it stands.
+    env: { KUBECONFIG: kubeconfigPath, HOME: tmpdir() },
   });
   return stdout;
 };

@@ -180,7 +180,7 @@ function eventsOf(facts: TaskFacts, verdict: Verdict, stage: Stage): TaskEvent[]
   const { task, resolution } = facts;
   const previous = task.status;
   const { judgement, placement, isNewPlacement } = verdict;
-  const { reason, state } = judgement;
+  const { reason } = judgement;
   const events: TaskEvent[] = [];
   const wasAccepted =
     previous?.conditions?.some((one) => one.type === "Accepted" && one.status === "True") === true;
