@@ -99,11 +99,12 @@ async function watchTask(
   const stop = (): void => reject(new AutoglmError("Aborted", "stopped"));
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
-  let lastLine = "";
+  let lastLines = "";
   const report = (object: TaskObject): void => {
-    const line = [progressLine(object), hintLine(object)].filter(Boolean).join("\n  ");
-    if (line !== lastLine) say(io, line);
-    lastLine = line;
+    const hint = hintLine(object);
+    const lines = [progressLine(object), ...(hint === undefined ? [] : [`  ${hint}`])];
+    if (lines.join() !== lastLines) for (const line of lines) say(io, line);
+    lastLines = lines.join();
     const outcome = outcomeOf(object);
     if (outcome === "failed" || (outcome === "complete" && !isContinuous)) resolve(outcome);
   };

@@ -78,6 +78,7 @@ interface Overlay {
   readonly uid: string;
   readonly status: Readonly<Record<string, unknown>>;
   readonly untilMs: number;
+  readonly writtenAtMs: number;
 }
 
 export class KubeObjectStore implements ObjectStore {
@@ -140,12 +141,14 @@ export class KubeObjectStore implements ObjectStore {
     object: StoredObjects[K],
     draft: StatusDraftOf<K>,
   ): Promise<StatusWriteOutcome> {
+    const writtenAtMs = this.#now();
     const outcome = await this.#writer.write(STATUS_RESOURCES[kind], object, { ...draft });
     if (outcome === "written") {
       this.#overlays.set(`${kind}/${keyOfObject(object)}`, {
         uid: object.metadata.uid,
         // As it comes back: without undefined fields.
         status: JSON.parse(JSON.stringify(draft)) as Record<string, unknown>,
+        writtenAtMs,
         untilMs: this.#now() + OVERLAY_MS,
       });
     }
@@ -244,7 +247,7 @@ export class KubeObjectStore implements ObjectStore {
     // Both were written under the CRD's schema.
     const before = (status["conditions"] ?? []) as readonly Condition[];
     const drafts = (overlay.status["conditions"] ?? []) as readonly ConditionDraft[];
-    const moment = { nowMs: this.#now(), observedGeneration: generation };
+    const moment = { nowMs: overlay.writtenAtMs, observedGeneration: generation };
     const kept = Object.fromEntries(Object.entries(status).filter(([field]) => field in enrolmentOnly));
     return {
       ...cached,
