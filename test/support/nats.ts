@@ -1,13 +1,14 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { connect as connectTcp, createServer } from "node:net";
+import { connect as connectTcp } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { type BusKeys, createBusKeys, natsServerConfig } from "@autoglm/bus";
+import { freePort } from "../../hack/cluster/processes.ts";
 
 export interface TestNats {
   /** nats://127.0.0.1:<port>; the same after a restart. */
@@ -90,16 +91,6 @@ async function natsServerPath(): Promise<string> {
   const script = fileURLToPath(new URL("../../hack/nats-server.sh", import.meta.url));
   const { stdout } = await promisify(execFile)(script);
   return stdout.trim();
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (typeof address !== "object" || address === null) throw new Error("no TCP address");
-  return address.port;
 }
 
 async function untilListening(port: number, child: ChildProcess, log: () => string): Promise<void> {
