@@ -24,7 +24,8 @@ def _pin(name: str) -> re.Match:
 
 def _downloaded(pin: re.Match) -> Path | None:
     stem = f"{pin['name'].replace('-', '_')}-{pin['version']}"
-    for path in (DOWNLOADS / f"{stem}.tar.gz", DOWNLOADS / f"{stem}-py3-none-any.whl"):
+    endings = (".tar.gz", "-py3-none-any.whl", "-py2.py3-none-any.whl")
+    for path in (DOWNLOADS / (stem + ending) for ending in endings):
         if path.exists() and sha256_of(path) == pin["sha256"]:
             return path
     return None
