@@ -34,17 +34,24 @@ export {
   TASK_TYPE_ALIASES,
   TASK_TYPE_CONTRACTS,
   canonicalTaskType,
-  huggingFaceShape,
-  itemOutputSchema,
-  type ItemOutput,
-  type ScoreSource,
+  type GateSignal,
+  type ItemKind,
   type SpecTaskType,
   type TaskType,
   type TaskTypeContract,
+} from "./task-types.ts";
+export {
+  TENSOR_DATATYPES,
+  huggingFaceShape,
+  itemOutputSchema,
+  type ItemOutput,
+  type OutputOf,
+  type ScoreSource,
+  type TensorDatatype,
   type TextClassificationOutput,
   type TextGenerationOutput,
   type TokenClassificationOutput,
-} from "./task-types.ts";
+} from "./task-outputs.ts";
 export {
   MODEL_CONDITIONS,
   NODE_CONDITIONS,
@@ -59,11 +66,26 @@ export {
 } from "./reasons.ts";
 export { conditionSchema, type CelRule, type Condition, type ObjectMeta } from "./kinds/meta.ts";
 export {
+  INPUT_FORMATS,
   MAX_INLINE_ITEMS,
   MAX_INLINE_ITEM_CHARACTERS,
+  PREPROCESS_STEPS,
+  type InputFormat,
+  type PreprocessStep,
+} from "./kinds/task-input.ts";
+export { typesOfParameter, type TaskParameters } from "./kinds/task-parameters.ts";
+export {
+  promptSpecSchema,
+  workPromptSchema,
+  type PromptExample,
+  type PromptSpec,
+  type TaskPrompt,
+  type WorkPrompt,
+} from "./kinds/prompt.ts";
+export { gatePolicySchema, type GatePolicy, type Gating } from "./kinds/gating.ts";
+export {
   taskSpecSchema,
   type PlacementSpec,
-  type TaskParameters,
   type TaskSpec,
   type TaskSpecInput,
   type Toleration,
@@ -78,6 +100,7 @@ export {
 export {
   modelSpecSchema,
   modelStatusSchema,
+  type Endpoint,
   type ModelFile,
   type ModelSpec,
   type ModelStatus,
@@ -96,6 +119,7 @@ export {
   manifestSchema,
   type AutoGLMModel,
   type AutoGLMNode,
+  type AutoGLMPrompt,
   type AutoGLMTask,
   type KindContract,
   type KindName,
@@ -139,8 +163,9 @@ export {
   type Assignment,
   type AssignmentKey,
   type DesiredDocument,
-  type InputFormat,
+  type EndpointWorkModel,
   type ItemRanges,
+  type OnnxWorkModel,
   type WorkFile,
   type WorkInput,
   type WorkModel,
@@ -155,6 +180,10 @@ export {
   resultChunkSchema,
   resultPageSchema,
   resultRecordSchema,
+  answeredBySchema,
+  gateRecordSchema,
+  type AnsweredBy,
+  type GateRecord,
   type Grant,
   type ItemResult,
   type Ledger,

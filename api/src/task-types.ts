@@ -1,15 +1,29 @@
-import { z } from "zod";
-import { assertNever } from "./errors.ts";
 import type { Tier } from "./tiers.ts";
 
-/** Task types that work today, under their Hugging Face pipeline names. */
-export const TASK_TYPES = ["text-classification", "token-classification", "text-generation"] as const;
+/** Task types, under their Hugging Face pipeline names where one exists; `relation-extraction` and `tensor` are ours. */
+export const TASK_TYPES = [
+  "text-classification",
+  "zero-shot-classification",
+  "token-classification",
+  "relation-extraction",
+  "question-answering",
+  "summarization",
+  "text-generation",
+  "feature-extraction",
+  "image-classification",
+  "image-to-text",
+  "image-text-matching",
+  "object-detection",
+  "automatic-speech-recognition",
+  "tensor",
+] as const;
 export type TaskType = (typeof TASK_TYPES)[number];
 
 /** Other names that users know the types by. */
 export const TASK_TYPE_ALIASES = {
   "sentiment-analysis": "text-classification",
   ner: "token-classification",
+  ocr: "image-to-text",
 } as const satisfies Record<string, TaskType>;
 
 /** Everything that `spec.type` accepts. */
@@ -20,13 +34,34 @@ export const SPEC_TASK_TYPES = [
 ] as const;
 export type SpecTaskType = (typeof SPEC_TASK_TYPES)[number];
 
+/** What one item of a type is made of. */
+export type ItemKind = "text" | "text and context" | "image" | "image and texts" | "audio" | "tensors";
+
+/** What the post-gate judges an answer of the small model by. */
+export type GateSignal = "confidence" | "mean confidence" | "log-probability" | "none";
+
 export interface TaskTypeContract {
   /** Smallest GPU-memory tier that a task of this type asks for when it names none. */
   readonly defaultTier: Tier;
   /** Whether a prompt template is chosen for the input; false: the raw text goes to the decoder. */
   readonly autoPrompt: boolean;
   /** What a held-out split is judged by. */
-  readonly qualityMetric: "accuracy" | "entity-f1" | "perplexity";
+  readonly qualityMetric:
+    | "accuracy"
+    | "entity-f1"
+    | "relation-f1"
+    | "token-f1"
+    | "rouge-l"
+    | "perplexity"
+    | "retrieval-top1"
+    | "character-error-rate"
+    | "mean-average-precision"
+    | "word-error-rate"
+    | "none";
+  readonly gateSignal: GateSignal;
+  readonly input: ItemKind;
+  /** Parameters that mean something for the type, besides those of a generating model. */
+  readonly parameters: readonly string[];
   /** One line for `kubectl explain`, the CLI and the docs. */
   readonly summary: string;
 }
@@ -36,104 +71,135 @@ export const TASK_TYPE_CONTRACTS: Readonly<Record<TaskType, TaskTypeContract>> =
     defaultTier: "4Gi",
     autoPrompt: true,
     qualityMetric: "accuracy",
+    gateSignal: "confidence",
+    input: "text",
+    parameters: ["topK", "candidateLabels", "threshold"],
     summary: "text → [{label, score}], best first",
+  },
+  "zero-shot-classification": {
+    defaultTier: "4Gi",
+    autoPrompt: true,
+    qualityMetric: "accuracy",
+    gateSignal: "confidence",
+    input: "text",
+    parameters: ["candidateLabels", "multiLabel", "topK", "threshold"],
+    summary: "text, candidate labels → {labels[], scores[]}, best first",
   },
   "token-classification": {
     defaultTier: "6Gi",
     autoPrompt: true,
     qualityMetric: "entity-f1",
+    gateSignal: "mean confidence",
+    input: "text",
+    parameters: ["candidateLabels", "threshold"],
     summary: "text → [{entity_group, score, word, start, end}]",
+  },
+  "relation-extraction": {
+    defaultTier: "6Gi",
+    autoPrompt: true,
+    qualityMetric: "relation-f1",
+    gateSignal: "none",
+    input: "text",
+    parameters: ["candidateLabels", "threshold"],
+    summary: "text → [{head, relation, tail, score}]",
+  },
+  "question-answering": {
+    defaultTier: "6Gi",
+    autoPrompt: true,
+    qualityMetric: "token-f1",
+    gateSignal: "none",
+    input: "text and context",
+    parameters: ["question"],
+    summary: "question, context → {answer, score, start, end}",
+  },
+  summarization: {
+    defaultTier: "8Gi",
+    autoPrompt: true,
+    qualityMetric: "rouge-l",
+    gateSignal: "none",
+    input: "text",
+    parameters: [],
+    summary: "text → [{summary_text}]",
   },
   "text-generation": {
     defaultTier: "8Gi",
     autoPrompt: false,
     qualityMetric: "perplexity",
+    gateSignal: "log-probability",
+    input: "text",
+    parameters: ["topK"],
     summary: "prompt → [{generated_text}]",
+  },
+  "feature-extraction": {
+    defaultTier: "4Gi",
+    autoPrompt: false,
+    qualityMetric: "retrieval-top1",
+    gateSignal: "none",
+    input: "text",
+    parameters: ["normalize"],
+    summary: "text → embedding, a list of numbers",
+  },
+  "image-classification": {
+    defaultTier: "4Gi",
+    autoPrompt: false,
+    qualityMetric: "accuracy",
+    gateSignal: "confidence",
+    input: "image",
+    parameters: ["topK", "threshold"],
+    summary: "image → [{label, score}], best first",
+  },
+  "image-to-text": {
+    defaultTier: "4Gi",
+    autoPrompt: false,
+    qualityMetric: "character-error-rate",
+    gateSignal: "mean confidence",
+    input: "image",
+    parameters: ["threshold"],
+    summary: "image → [{generated_text}], with lines and boxes",
+  },
+  "image-text-matching": {
+    defaultTier: "4Gi",
+    autoPrompt: false,
+    qualityMetric: "accuracy",
+    gateSignal: "confidence",
+    input: "image and texts",
+    parameters: ["candidateLabels", "topK"],
+    summary: "image, candidate texts → [{label, score}], best first",
+  },
+  "object-detection": {
+    defaultTier: "6Gi",
+    autoPrompt: false,
+    qualityMetric: "mean-average-precision",
+    gateSignal: "mean confidence",
+    input: "image",
+    parameters: ["threshold"],
+    summary: "image → [{label, score, box: {xmin, ymin, xmax, ymax}}]",
+  },
+  "automatic-speech-recognition": {
+    defaultTier: "6Gi",
+    autoPrompt: false,
+    qualityMetric: "word-error-rate",
+    gateSignal: "none",
+    input: "audio",
+    parameters: [],
+    summary: "wav → {text}",
+  },
+  tensor: {
+    defaultTier: "4Gi",
+    autoPrompt: false,
+    qualityMetric: "none",
+    gateSignal: "none",
+    input: "tensors",
+    parameters: [],
+    summary: "tensors → tensors, as in the Open Inference Protocol",
   },
 };
 
 /** The type behind an alias; `auto` stays undecided. */
 export function canonicalTaskType(type: SpecTaskType): TaskType | "auto" {
-  switch (type) {
-    case "sentiment-analysis":
-    case "ner":
-      return TASK_TYPE_ALIASES[type];
-    case "auto":
-    case "text-classification":
-    case "token-classification":
-    case "text-generation":
-      return type;
-    default:
-      return assertNever(type);
-  }
+  return isAlias(type) ? TASK_TYPE_ALIASES[type] : type;
 }
 
-/**
- * Where a score comes from, so that nobody reads more into it than there is:
- * `probability` of a classifier's softmax, `marginal` of a sequence model, `logprob` of generated tokens, or none.
- */
-const scoreSourceSchema = z.enum(["probability", "marginal", "logprob", "none"]);
-export type ScoreSource = z.infer<typeof scoreSourceSchema>;
-
-const score = z.number().min(0).max(1).nullable();
-
-const textClassificationOutputSchema = z.object({
-  type: z.literal("text-classification"),
-  labels: z.array(z.object({ label: z.string(), score })).min(1),
-  scoreSource: scoreSourceSchema,
-});
-
-const tokenClassificationOutputSchema = z.object({
-  type: z.literal("token-classification"),
-  /** start and end count UTF-16 code units of the input, end exclusive, as JavaScript's `slice` does. */
-  entities: z.array(
-    z.object({
-      entity_group: z.string(),
-      score,
-      word: z.string(),
-      start: z.int().min(0),
-      end: z.int().min(0),
-    }),
-  ),
-  scoreSource: scoreSourceSchema,
-});
-
-const textGenerationOutputSchema = z.object({
-  type: z.literal("text-generation"),
-  generated_text: z.string(),
-  /** Why decoding ended: an end token, the token limit, or a stop string. */
-  finish_reason: z.enum(["stop", "length"]),
-  prompt_tokens: z.int().min(0),
-  completion_tokens: z.int().min(0),
-  /** exp(mean log-probability of the generated tokens); null when nothing was generated. */
-  score,
-  scoreSource: scoreSourceSchema,
-});
-
-/** Structured result of one item. */
-export const itemOutputSchema = z.discriminatedUnion("type", [
-  textClassificationOutputSchema,
-  tokenClassificationOutputSchema,
-  textGenerationOutputSchema,
-]);
-export type ItemOutput = z.infer<typeof itemOutputSchema>;
-export type TextClassificationOutput = z.infer<typeof textClassificationOutputSchema>;
-export type TokenClassificationOutput = z.infer<typeof tokenClassificationOutputSchema>;
-export type TextGenerationOutput = z.infer<typeof textGenerationOutputSchema>;
-
-/**
- * The value that a user reads: exactly what a Hugging Face pipeline of the type returns for one input.
- * Our own additions (`scoreSource`, token counts) stand beside it in the result record.
- */
-export function huggingFaceShape(output: ItemOutput): unknown {
-  switch (output.type) {
-    case "text-classification":
-      return output.labels;
-    case "token-classification":
-      return output.entities;
-    case "text-generation":
-      return [{ generated_text: output.generated_text }];
-    default:
-      return assertNever(output);
-  }
+function isAlias(type: SpecTaskType): type is keyof typeof TASK_TYPE_ALIASES {
+  return Object.hasOwn(TASK_TYPE_ALIASES, type);
 }

@@ -18,11 +18,19 @@ export {
   type RecognitionFacts,
 } from "./node-recognition.ts";
 export { recogniseTaskType, type TypeRecognition } from "./task-type-recognition.ts";
-export { chooseVariants, type VariantCandidate, type VariantChoice, type VariantFacts } from "./variants.ts";
 export {
+  chooseVariants,
+  keyNamesOf,
+  type VariantCandidate,
+  type VariantChoice,
+  type VariantFacts,
+} from "./variants.ts";
+export {
+  leastNeed,
   placeTask,
   rejectionOf,
   untoleratedTaint,
+  type Need,
   type NodeView,
   type Placed,
   type PlacementOutcome,

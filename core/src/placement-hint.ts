@@ -12,6 +12,7 @@ import {
   type Tier,
 } from "@autoglm/api";
 import {
+  leastNeed,
   placeTask,
   rejectionOf,
   untoleratedTaint,
@@ -76,15 +77,22 @@ export function hintFor(facts: HintFacts): string {
       return patchOf(request, {
         strategy: request.placement.strategy === "EdgeOnly" ? "EdgeFirst" : "CloudFirst",
       });
+    case "EndpointKeyMissing": {
+      const names = leastNeed(request).keyNames ?? [];
+      return `put the key into the file ${names[0] ?? "NAME"} in the folder of endpoint keys (AUTOGLM_ENDPOINT_KEYS_DIR) of a node, or name another model`;
+    }
     default:
       return assertNever(outcome.nodeReason);
   }
 }
 
+/** What any node has. */
+const ANY = { bytes: 0 };
+
 /** Nodes that this reason keeps out, by name; no reason before InsufficientMemory depends on an amount. */
 function kept({ request, nodes }: HintFacts, reason: Unplaced["nodeReason"]): readonly NodeView[] {
   return nodes
-    .filter((node) => rejectionOf(node, request, 0) === reason)
+    .filter((node) => rejectionOf(node, request, ANY) === reason)
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
@@ -100,7 +108,7 @@ function patchOf(
 
 function memoryHint(facts: HintFacts): string {
   const { request, nodes, leastBytes } = facts;
-  const inReach = nodes.filter((node) => rejectionOf(node, request, 0) === undefined);
+  const inReach = nodes.filter((node) => rejectionOf(node, request, ANY) === undefined);
   const free = Math.max(0, ...inReach.map((node) => node.freeBytes));
   const capacity = Math.max(0, ...inReach.map((node) => node.capacityBytes));
   const asked = Math.min(...request.candidates.map((candidate) => candidate.bytes));

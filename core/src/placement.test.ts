@@ -19,6 +19,7 @@ function node(name: string, change: Partial<NodeView> = {}): NodeView {
     capacityBytes: free,
     freeBytes: free,
     heldVariants: new Set(),
+    endpointKeys: new Set(),
     assignments: 0,
     ...change,
   };

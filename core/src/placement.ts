@@ -47,6 +47,8 @@ export interface NodeView {
   readonly freeBytes: number;
   /** `model/variant` of what it holds on disk, verified. */
   readonly heldVariants: ReadonlySet<string>;
+  /** Names of the keys for endpoints that it holds. */
+  readonly endpointKeys: ReadonlySet<string>;
   readonly assignments: number;
 }
 
@@ -76,7 +78,12 @@ export interface Unplaced {
   readonly isPlaced: false;
   readonly reason: Extract<
     TaskReason,
-    "InsufficientMemory" | "InsufficientTier" | "NoNodeMatches" | "NodeNotReady" | "NoNodes"
+    | "InsufficientMemory"
+    | "InsufficientTier"
+    | "EndpointKeyMissing"
+    | "NoNodeMatches"
+    | "NodeNotReady"
+    | "NoNodes"
   >;
   /** How many nodes each reason keeps out. */
   readonly counts: Readonly<Partial<Record<NodeReason, number>>>;
@@ -90,11 +97,23 @@ export type PlacementOutcome = Placed | Unplaced;
 
 const LEFTOVER_STEP_BYTES = 512 * 2 ** 20;
 
-/** Why a node can't take a request with so much memory; undefined when it can. */
+/** What a node must have for one of the candidates. */
+export type Need = Pick<VariantCandidate, "bytes" | "keyNames">;
+
+/** What every candidate needs: what keeps that out keeps all out. */
+export function leastNeed({ candidates }: PlacementRequest): Need {
+  const [first, ...others] = candidates.map(({ keyNames = [] }) => keyNames);
+  return {
+    bytes: Math.min(...candidates.map(({ bytes }) => bytes)),
+    keyNames: first?.filter((name) => others.every((names) => names.includes(name))) ?? [],
+  };
+}
+
+/** Why a node can't take a request with such a need; undefined when it can. */
 export function rejectionOf(
   node: NodeView,
   request: PlacementRequest,
-  bytes: number,
+  { bytes, keyNames = [] }: Need,
 ): NodeReason | undefined {
   const { strategy, nodePools, nodeSelector = {}, tolerations = [] } = request.placement;
   if (strategy === "EdgeOnly" && node.location !== "edge") return "LocationMismatch";
@@ -107,6 +126,7 @@ export function rejectionOf(
     return "SelectorMismatch";
   if (untoleratedTaint(node, tolerations) !== undefined) return "TaintNotTolerated";
   if (!node.isReady) return "NodeNotReady";
+  if (keyNames.some((name) => !node.endpointKeys.has(name))) return "EndpointKeyMissing";
   if (node.tier === undefined) return "TierUnknown";
   if (compareTiers(node.tier, request.tier) < 0) return "InsufficientTier";
   return node.freeBytes < bytes ? "InsufficientMemory" : undefined;
@@ -128,7 +148,7 @@ function tolerates(toleration: Toleration, taint: Taint): boolean {
 
 export function placeTask(request: PlacementRequest, nodes: readonly NodeView[]): PlacementOutcome {
   for (const candidate of request.candidates) {
-    const fitting = nodes.filter((node) => rejectionOf(node, request, candidate.bytes) === undefined);
+    const fitting = nodes.filter((node) => rejectionOf(node, request, candidate) === undefined);
     const [best] = fitting.sort((a, b) =>
       compareByScore(scoreOf(a, request, candidate), scoreOf(b, request, candidate)),
     );
@@ -179,15 +199,14 @@ function becauseOf(
   return `${choice}: ${node.location}, tier ${node.tier ?? "unknown"} for ${request.tier}${held}`;
 }
 
-/** Judged by the variant that needs least: what keeps that out keeps all out. */
 function explainUnplaced(request: PlacementRequest, nodes: readonly NodeView[]): Unplaced {
-  const bytes = Math.min(...request.candidates.map((candidate) => candidate.bytes));
+  const need = leastNeed(request);
   if (nodes.length === 0) {
     return { isPlaced: false, reason: "NoNodes", counts: {}, message: "no node is enrolled" };
   }
   const counts: Partial<Record<NodeReason, number>> = {};
   for (const node of nodes) {
-    const reason = rejectionOf(node, request, bytes);
+    const reason = rejectionOf(node, request, need);
     if (reason !== undefined) counts[reason] = (counts[reason] ?? 0) + 1;
   }
   const present = NODE_REASONS.filter((reason) => counts[reason] !== undefined).toReversed();
@@ -201,6 +220,7 @@ function taskReasonOf(reason: NodeReason): Unplaced["reason"] {
     case "InsufficientMemory":
     case "NodeNotReady":
     case "InsufficientTier":
+    case "EndpointKeyMissing":
       return reason;
     case "TierUnknown":
       return "InsufficientTier";

@@ -15,6 +15,8 @@ export interface VariantCandidate {
   readonly variant: ModelVariant;
   /** What to reserve for it: its own working set, or more where the task asks for more. */
   readonly bytes: number;
+  /** Keys for endpoints that the node must hold. */
+  readonly keyNames?: readonly string[];
 }
 
 export type VariantChoice =
@@ -34,6 +36,8 @@ export interface VariantFacts {
   readonly tier?: Tier | undefined;
   /** Memory that the task asks for. */
   readonly memory?: string | undefined;
+  /** What runs beside the model, behind its gate. */
+  readonly beside?: { readonly bytes: number; readonly keyNames: readonly string[] } | undefined;
   readonly floors?: TierFloors;
 }
 
@@ -46,15 +50,25 @@ function fitsTier(bytes: number, tier: Tier, floors: TierFloors): boolean {
 export function chooseVariants(facts: VariantFacts): VariantChoice {
   const { variants, floors = DEFAULT_TIER_FLOOR_MIB } = facts;
   const asked = facts.memory === undefined ? 0 : parseQuantityBytes(facts.memory);
-  const own = variants.map((variant) => ({ variant, bytes: parseQuantityBytes(variant.memory) }));
+  const { bytes: besideBytes = 0, keyNames: besideKeys = [] } = facts.beside ?? {};
+  const own = variants.map((variant) => ({
+    variant,
+    bytes: parseQuantityBytes(variant.memory) + besideBytes,
+    keyNames: [...keyNamesOf(variant), ...besideKeys],
+  }));
   const smallestBytes = Math.min(...own.map(({ bytes }) => bytes));
   const smallestTier = TIERS.find((tier) => fitsTier(smallestBytes, tier, floors)) ?? "8Gi";
   const preset = TASK_TYPE_CONTRACTS[facts.type].defaultTier;
   const tier = facts.tier ?? (compareTiers(preset, smallestTier) < 0 ? smallestTier : preset);
   const candidates = own
     .filter(({ bytes }) => fitsTier(bytes, tier, floors))
-    .map(({ variant, bytes }) => ({ variant, bytes: Math.max(bytes, asked) }));
+    .map((candidate) => ({ ...candidate, bytes: Math.max(candidate.bytes, asked) }));
   return candidates.length > 0
     ? { isPossible: true, tier, candidates }
     : { isPossible: false, tier, smallestTier, smallestBytes };
+}
+
+/** Keys that a node needs to ask the variant's endpoint. */
+export function keyNamesOf({ endpoint }: ModelVariant): readonly string[] {
+  return endpoint?.keyName === undefined ? [] : [endpoint.keyName];
 }

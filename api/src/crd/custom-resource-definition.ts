@@ -28,7 +28,7 @@ export interface CustomResourceDefinitionVersion {
   readonly name: string;
   readonly served: true;
   readonly storage: true;
-  readonly subresources: { readonly status: Readonly<Record<string, never>> };
+  readonly subresources?: { readonly status: Readonly<Record<string, never>> };
   readonly selectableFields?: readonly { readonly jsonPath: string }[];
   readonly additionalPrinterColumns: KindContract["printerColumns"];
   readonly schema: { readonly openAPIV3Schema: StructuralSchema };
@@ -60,7 +60,7 @@ export function toCustomResourceDefinition(contract: KindContract): CustomResour
           name: VERSION,
           served: true,
           storage: true,
-          subresources: { status: {} },
+          ...(contract.status !== undefined && { subresources: { status: {} } }),
           ...(selectableFields.length > 0 && {
             selectableFields: selectableFields.map((jsonPath) => ({ jsonPath })),
           }),
@@ -74,7 +74,9 @@ export function toCustomResourceDefinition(contract: KindContract): CustomResour
 
 /** The API server checks apiVersion, kind and metadata itself; they stand here for `kubectl explain`. */
 function rootSchema({ description, spec, status, rootRules }: KindContract): StructuralSchema {
-  const root = z.object({ spec, status: status.optional() }).describe(description);
+  const root = z
+    .object({ spec, ...(status !== undefined && { status: status.optional() }) })
+    .describe(description);
   const { properties, ...schema } = toStructuralSchema(
     rootRules.length > 0 ? root.meta(cel(...rootRules)) : root,
   );

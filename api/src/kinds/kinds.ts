@@ -3,6 +3,7 @@ import { API_VERSION } from "../names.ts";
 import { type CelRule, objectMetaSchema, type ObjectMeta } from "./meta.ts";
 import { modelSpecSchema, modelStatusSchema, type ModelSpec, type ModelStatus } from "./model.ts";
 import { nodeSpecSchema, nodeStatusSchema, type NodeSpec, type NodeStatus } from "./node.ts";
+import { promptSpecSchema, type PromptSpec } from "./prompt.ts";
 import { taskRootRules, taskSpecSchema, type TaskSpec } from "./task.ts";
 import { taskStatusSchema, type TaskStatus } from "./task-status.ts";
 
@@ -16,17 +17,19 @@ interface KubeObject<Kind extends string, Spec, Status> {
 export type AutoGLMTask = KubeObject<"AutoGLMTask", TaskSpec, TaskStatus>;
 export type AutoGLMModel = KubeObject<"AutoGLMModel", ModelSpec, ModelStatus>;
 export type AutoGLMNode = KubeObject<"AutoGLMNode", NodeSpec, NodeStatus>;
+export type AutoGLMPrompt = KubeObject<"AutoGLMPrompt", PromptSpec, never>;
 
 /** Everything about a kind that is not its fields; the CRD is made from this and the two schemas. */
 export interface KindContract {
-  readonly kind: "AutoGLMTask" | "AutoGLMModel" | "AutoGLMNode";
+  readonly kind: "AutoGLMTask" | "AutoGLMModel" | "AutoGLMPrompt" | "AutoGLMNode";
   readonly plural: string;
   readonly singular: string;
   readonly shortName: string;
   readonly scope: "Namespaced" | "Cluster";
   readonly description: string;
   readonly spec: z.ZodType;
-  readonly status: z.ZodType;
+  /** Undefined for a kind that nobody writes a status of. */
+  readonly status: z.ZodType | undefined;
   readonly rootRules: readonly CelRule[];
   readonly selectableFields: readonly string[];
   readonly printerColumns: readonly PrinterColumn[];
@@ -124,6 +127,23 @@ export const KINDS = {
       age,
     ],
   },
+  AutoGLMPrompt: {
+    kind: "AutoGLMPrompt",
+    plural: "autoglmprompts",
+    singular: "autoglmprompt",
+    shortName: "agp",
+    scope: "Namespaced",
+    description: "A prompt template for a task type: how a generating model is asked.",
+    spec: promptSpecSchema,
+    status: undefined,
+    rootRules: [],
+    selectableFields: [".spec.taskType"],
+    printerColumns: [
+      { name: "Type", type: "string", jsonPath: ".spec.taskType", description: "Task type that it is for." },
+      { name: "Language", type: "string", jsonPath: ".spec.language", description: "Language of the texts." },
+      age,
+    ],
+  },
   AutoGLMNode: {
     kind: "AutoGLMNode",
     plural: "autoglmnodes",
@@ -175,6 +195,7 @@ export type KindName = keyof typeof KINDS;
 export interface ObjectOfKind {
   AutoGLMTask: AutoGLMTask;
   AutoGLMModel: AutoGLMModel;
+  AutoGLMPrompt: AutoGLMPrompt;
   AutoGLMNode: AutoGLMNode;
 }
 

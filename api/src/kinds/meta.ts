@@ -74,6 +74,23 @@ function withoutTwin({ rule, message, fieldPath, reason }: CelRule): CelRule {
   return { rule, message, ...(fieldPath && { fieldPath }), ...(reason && { reason }) };
 }
 
+export const kubernetesName = (what: string) =>
+  z
+    .string()
+    .min(1)
+    .max(253)
+    .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/)
+    .describe(what);
+
+/** Name or alias of a model, as users know it: GLM-4-Flash, smollm2-135m-instruct. */
+export const modelName = (what: string) =>
+  z
+    .string()
+    .min(1)
+    .max(253)
+    .regex(/^[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?$/)
+    .describe(what);
+
 const QUANTITY = new RegExp(QUANTITY_PATTERN);
 
 /** A memory quantity above 0. */

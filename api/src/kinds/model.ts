@@ -1,6 +1,14 @@
 import { z } from "zod";
 import { TASK_TYPES } from "../task-types.ts";
-import { conditionSchema, listMap, memoryQuantity, refuseDuplicates } from "./meta.ts";
+import {
+  conditionSchema,
+  kubernetesName,
+  listMap,
+  memoryQuantity,
+  modelName,
+  refuseDuplicates,
+  withRules,
+} from "./meta.ts";
 
 export const sha256Schema = z
   .string()
@@ -26,16 +34,37 @@ const modelFileSchema = z.strictObject({
 });
 export type ModelFile = z.infer<typeof modelFileSchema>;
 
-const modelVariantSchema = z.strictObject({
+export const endpointSchema = z.strictObject({
+  url: z
+    .string()
+    .max(2048)
+    .regex(/^https?:\/\/[^\s/]+(\/[^\s?#]*)?$/)
+    .describe(
+      "Base URL; /chat/completions is added to it. https://open.bigmodel.cn/api/paas/v4, http://vllm:8000/v1.",
+    ),
+  model: z.string().min(1).max(253).describe("Name of the model at the endpoint, e.g. glm-4-flash-250414."),
+  keyName: kubernetesName(
+    "Key to send: the file of this name in the folder of endpoint keys of the node (AUTOGLM_ENDPOINT_KEYS_DIR). Only nodes that hold it get the work. Default: no key is sent.",
+  ).optional(),
+  maxConcurrency: z.int().min(1).max(1024).default(8).describe("Most requests of a node at the same time."),
+});
+export type Endpoint = z.output<typeof endpointSchema>;
+
+const modelVariantFields = z.strictObject({
   name: z
     .string()
     .min(1)
     .max(63)
     .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/)
     .describe("Name of the variant, e.g. int4."),
-  runtime: z.enum(["onnx"]).default("onnx").describe("What runs it."),
-  precision: z.enum(["fp32", "fp16", "int8", "int4"]).describe("Precision of the weights."),
-  memory: memoryQuantity("Working set on a node: weights, KV cache at contextLength and runtime overhead."),
+  runtime: z
+    .enum(["onnx", "openai"])
+    .default("onnx")
+    .describe("What runs it: ONNX Runtime on the node, or an OpenAI-compatible endpoint that the node asks."),
+  precision: z.enum(["fp32", "fp16", "int8", "int4"]).optional().describe("Precision of the weights."),
+  memory: memoryQuantity(
+    "Working set on a node: weights, KV cache at contextLength and runtime overhead; for an endpoint what its client needs.",
+  ),
   contextLength: z
     .int()
     .min(1)
@@ -46,10 +75,23 @@ const modelVariantSchema = z.strictObject({
     .min(1)
     .max(32)
     .check(refuseDuplicates((file) => file.path))
-    .describe("Files of the variant; pipeline.json says how to feed the model.")
+    .optional()
+    .describe("onnx: files of the variant; pipeline.json says how to feed the model.")
     .meta(listMap("path")),
+  endpoint: endpointSchema.optional().describe("openai: where it is served."),
 });
-export type ModelVariant = z.infer<typeof modelVariantSchema>;
+
+const modelVariantSchema = withRules(modelVariantFields, [
+  {
+    rule: "self.runtime == 'onnx' ? has(self.files) && !has(self.endpoint) : has(self.endpoint) && !has(self.files)",
+    message: "runtime onnx has files, runtime openai has an endpoint",
+    holds: ({ runtime, files, endpoint }) =>
+      runtime === "onnx"
+        ? files !== undefined && endpoint === undefined
+        : endpoint !== undefined && files === undefined,
+  },
+]);
+export type ModelVariant = z.output<typeof modelVariantSchema>;
 
 export const modelSpecSchema = z
   .strictObject({
@@ -63,6 +105,16 @@ export const modelSpecSchema = z
       .check(refuseDuplicates((type) => type))
       .describe("Task types that the model serves.")
       .meta({ "x-kubernetes-list-type": "set" }),
+    aliases: z
+      .array(modelName("Another name."))
+      .max(16)
+      .check(refuseDuplicates((alias) => alias))
+      .optional()
+      .describe("Other names that tasks may use, in any case: glm-4, GLM-4-Flash.")
+      .meta({ "x-kubernetes-list-type": "set" }),
+    standIn: kubernetesName(
+      "AutoGLMModel that answers while no node holds the key of any endpoint here and there is no variant with files. Results say which model answered. Default: such a task is refused.",
+    ).optional(),
     variants: z
       .array(modelVariantSchema)
       .min(1)

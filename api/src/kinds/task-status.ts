@@ -41,8 +41,17 @@ export const taskStatusSchema = z
     observedGeneration: z.int().min(0).optional().describe("Generation that this status speaks of."),
     taskId: z.string().max(64).optional().describe("Id under which results are kept; the uid of the task."),
     type: z.enum(TASK_TYPES).optional().describe("Resolved task type."),
-    typeSource: z.enum(["Spec", "Model", "Input"]).optional().describe("What the type was resolved from."),
+    typeSource: z
+      .enum(["Spec", "Model", "Prompt", "Input"])
+      .optional()
+      .describe("What the type was resolved from."),
     model: z.string().max(253).optional().describe("Model in use."),
+    standInFor: z
+      .string()
+      .max(253)
+      .optional()
+      .describe("The model that the task named, where another one stands in for it."),
+    prompt: z.string().max(253).optional().describe("Prompts in use, by name; for a generating model."),
     variant: z.string().max(63).optional().describe("Variant of the model in use."),
     tier: z.enum(TIERS).optional().describe("Tier that the task asks for."),
     reason: z.enum(TASK_REASONS).optional().describe("The one dominant reason for the state of the task."),

@@ -1,123 +1,12 @@
 import { z } from "zod";
-import { SPEC_TASK_TYPES } from "../task-types.ts";
+import { SPEC_TASK_TYPES, TASK_TYPE_ALIASES, TASK_TYPE_CONTRACTS } from "../task-types.ts";
 import { TIERS } from "../tiers.ts";
-import { memoryQuantity, withRules, type CelRule, type StateRule } from "./meta.ts";
-
-const k8sName = (what: string) =>
-  z
-    .string()
-    .min(1)
-    .max(253)
-    .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/)
-    .describe(what);
-
-/** Longest text of one item, in characters; a longer one belongs into a file or a ConfigMap. */
-export const MAX_INLINE_ITEM_CHARACTERS = 8192;
-export const MAX_INLINE_ITEMS = 1000;
-
-const inputSchema = withRules(
-  z
-    .strictObject({
-      inline: z
-        .array(z.string().max(MAX_INLINE_ITEM_CHARACTERS))
-        .min(1)
-        .max(MAX_INLINE_ITEMS)
-        .optional()
-        .describe("The items themselves, one text each. Every item gets its own result."),
-      file: z
-        .string()
-        .min(1)
-        .max(1024)
-        .regex(/^[^\0]*$/)
-        .optional()
-        .describe(
-          "Path of a file below the data root of the node, e.g. reviews.csv. Its format is recognised by content: text (one item per line), csv, tsv, json, jsonl.",
-        ),
-      configMapRef: z
-        .strictObject({
-          name: k8sName("Name of a ConfigMap in the namespace of the task."),
-          key: z
-            .string()
-            .min(1)
-            .max(253)
-            .optional()
-            .describe("Key whose value is the document; may be left out when the ConfigMap has one key."),
-        })
-        .optional()
-        .describe("A ConfigMap that holds the input document, recognised like a file."),
-    })
-    .describe("What to work on: exactly one of inline, file and configMapRef."),
-  [
-    {
-      rule: "[has(self.inline), has(self.file), has(self.configMapRef)].filter(x, x).size() == 1",
-      message: "set exactly one of inline, file and configMapRef",
-      holds: ({ inline, file, configMapRef }) =>
-        [inline, file, configMapRef].filter((member) => member !== undefined).length === 1,
-    },
-    {
-      rule: "!has(self.file) || !self.file.startsWith('/')",
-      message: "file is a path below the data root of the node, without a leading /",
-      fieldPath: ".file",
-      holds: ({ file }) => file?.startsWith("/") !== true,
-    },
-    {
-      rule: "!has(self.file) || !self.file.split('/').exists(part, part == '..')",
-      message: "file must stay below the data root of the node: no '..'",
-      fieldPath: ".file",
-      holds: ({ file }) => file === undefined || !file.split("/").includes(".."),
-    },
-  ],
-);
-
-const parametersSchema = z
-  .strictObject({
-    topK: z
-      .int()
-      .min(1)
-      .max(1000)
-      .optional()
-      .describe("text-classification: how many labels to return, best first. Default: all labels."),
-    maxNewTokens: z
-      .int()
-      .min(1)
-      .max(4096)
-      .optional()
-      .describe("text-generation: most tokens to generate per item. Default 64."),
-    temperature: z
-      .number()
-      .min(0)
-      .max(2)
-      .optional()
-      .describe(
-        "text-generation: 0 takes the most likely token each time (the default); higher is more varied.",
-      ),
-    topP: z
-      .number()
-      .gt(0)
-      .max(1)
-      .optional()
-      .describe(
-        "text-generation: sample from the smallest set of tokens with this probability mass. Default 1.",
-      ),
-    repetitionPenalty: z
-      .number()
-      .min(1)
-      .max(2)
-      .optional()
-      .describe("text-generation: above 1, tokens that already occurred become less likely. Default 1.1."),
-    seed: z
-      .int()
-      .min(0)
-      .max(4294967295)
-      .optional()
-      .describe("text-generation: seed of the sampler; the same seed gives the same text. Default 0."),
-    stop: z
-      .array(z.string().min(1).max(64))
-      .max(4)
-      .optional()
-      .describe("text-generation: texts that end the answer; they are not part of it."),
-  })
-  .describe("Parameters of the task type, with the names of Hugging Face pipelines.");
+import { gatingSchema } from "./gating.ts";
+import { kubernetesName, memoryQuantity, modelName, withRules, type CelRule } from "./meta.ts";
+import { taskPromptSchema } from "./prompt.ts";
+import { INPUT_FORMATS, inputSchema, preprocessSchema } from "./task-input.ts";
+import { parametersSchema } from "./task-parameters.ts";
+import { taskStateRules } from "./task-rules.ts";
 
 const tolerationSchema = z
   .strictObject({
@@ -144,14 +33,12 @@ const placementSpecSchema = z
     tier: z
       .enum(TIERS)
       .optional()
-      .describe(
-        "Smallest GPU-memory tier of the node. Default by task type: text-classification 4Gi, token-classification 6Gi, text-generation 8Gi.",
-      ),
+      .describe("Smallest GPU-memory tier of the node. Default: that of the task type, see type."),
     memory: memoryQuantity(
       "GPU memory to reserve, e.g. 3Gi, where it is more than what the model's variant declares.",
     ).optional(),
     nodePools: z
-      .array(k8sName("Name of a node pool."))
+      .array(kubernetesName("Name of a node pool."))
       .max(32)
       .optional()
       .describe("Only nodes of these pools (OpenYurt node pool, or the pool that the agent declares)."),
@@ -172,7 +59,11 @@ export const IMMUTABLE_FIELDS = [
   "inputFormat",
   "inputField",
   "output",
+  "preprocess",
+  "prompt",
   "parameters",
+  "gating",
+  "dataClass",
   "run",
   "runIntervalSeconds",
 ] as const;
@@ -180,7 +71,14 @@ export const immutableMessage = (field: (typeof IMMUTABLE_FIELDS)[number]) =>
   `${field} defines the work and can't change: create another task`;
 
 /** An optional field has no fieldPath: it may be the one that is gone. */
-const OPTIONAL_FIELDS: readonly string[] = ["model", "inputField", "parameters"];
+const OPTIONAL_FIELDS: readonly string[] = [
+  "model",
+  "inputField",
+  "preprocess",
+  "prompt",
+  "parameters",
+  "gating",
+];
 
 const immutableRules: readonly CelRule[] = IMMUTABLE_FIELDS.map((field) =>
   OPTIONAL_FIELDS.includes(field)
@@ -191,14 +89,12 @@ const immutableRules: readonly CelRule[] = IMMUTABLE_FIELDS.map((field) =>
     : { rule: `self.${field} == oldSelf.${field}`, message: immutableMessage(field), fieldPath: `.${field}` },
 );
 
-const GENERATION_PARAMETERS = [
-  "maxNewTokens",
-  "temperature",
-  "topP",
-  "repetitionPenalty",
-  "seed",
-  "stop",
-] as const;
+const TYPE_LINES = Object.entries(TASK_TYPE_CONTRACTS)
+  .map(([type, { defaultTier, autoPrompt }]) => {
+    const alias = Object.entries(TASK_TYPE_ALIASES).find(([, canonical]) => canonical === type)?.[0];
+    return `${type}${alias === undefined ? "" : ` (alias ${alias})`}: tier ${defaultTier}, autoPrompt ${autoPrompt ? "yes" : "no"}.`;
+  })
+  .join(" ");
 
 const taskSpecFields = z
   .strictObject({
@@ -206,18 +102,16 @@ const taskSpecFields = z
       .enum(SPEC_TASK_TYPES)
       .default("auto")
       .describe(
-        "Task type, by its Hugging Face pipeline name. " +
-          "text-classification (alias sentiment-analysis): default tier 4Gi, autoPrompt yes. " +
-          "token-classification (alias ner): default tier 6Gi, autoPrompt yes. " +
-          "text-generation: default tier 8Gi, autoPrompt no (the raw text goes to the decoder). " +
-          "auto: from the model if it serves one type, else from a sample of inline or ConfigMap text.",
+        `Task type, by its Hugging Face pipeline name. ${TYPE_LINES} auto: from the model if it serves one type, else from the prompt's type, else from a sample of inline or ConfigMap text.`,
       ),
-    model: k8sName("AutoGLMModel to use. Default: the first, by name, that serves the type.").optional(),
+    model: modelName(
+      "AutoGLMModel to use, by its name or one of its aliases, e.g. GLM-4-Flash. Default: the first, by name, that serves the type.",
+    ).optional(),
     input: inputSchema,
     inputFormat: z
-      .enum(["auto", "text", "csv", "tsv", "json", "jsonl"])
+      .enum(INPUT_FORMATS)
       .default("auto")
-      .describe("Format of the file or ConfigMap; auto recognises it by content, not by name."),
+      .describe("Format of the input; auto recognises it by content, not by name."),
     inputField: z
       .string()
       .min(1)
@@ -235,7 +129,16 @@ const taskSpecFields = z
       })
       .prefault({})
       .describe("How results are given."),
+    preprocess: preprocessSchema.optional(),
+    prompt: taskPromptSchema.optional(),
     parameters: parametersSchema.optional(),
+    gating: gatingSchema.optional(),
+    dataClass: z
+      .enum(["Anywhere", "SiteOnly"])
+      .default("Anywhere")
+      .describe(
+        "SiteOnly: inputs and results stay on the node; only counts, digests and reasons go up, and no endpoint outside is asked.",
+      ),
     placement: placementSpecSchema.prefault({}),
     priority: z
       .int()
@@ -274,49 +177,12 @@ const taskSpecFields = z
   })
   .describe("What to do, on what, with which model.");
 
-const stateRules: readonly StateRule<z.output<typeof taskSpecFields>>[] = [
-  {
-    rule: "!(self.type == 'auto' && has(self.input.file) && !has(self.model))",
-    message:
-      "type auto can't look into a file on a node: set type to text-classification, token-classification or text-generation, or name a model",
-    fieldPath: ".type",
-    holds: ({ type, input, model }) => type !== "auto" || input.file === undefined || model !== undefined,
-  },
-  {
-    rule: "!has(self.input.inline) || (self.inputFormat == 'auto' && !has(self.inputField))",
-    message: "inputFormat and inputField belong to file and configMapRef; inline items are texts already",
-    fieldPath: ".inputFormat",
-    holds: ({ input, inputFormat, inputField }) =>
-      input.inline === undefined || (inputFormat === "auto" && inputField === undefined),
-  },
-  {
-    rule: `!has(self.parameters) || self.type in ['auto', 'text-generation'] || !(${GENERATION_PARAMETERS.map((name) => `has(self.parameters.${name})`).join(" || ")})`,
-    message: `${GENERATION_PARAMETERS.join(", ")} are parameters of text-generation`,
-    fieldPath: ".parameters",
-    holds: ({ type, parameters }) =>
-      type === "auto" ||
-      type === "text-generation" ||
-      GENERATION_PARAMETERS.every((name) => parameters?.[name] === undefined),
-  },
-  {
-    rule: "!has(self.parameters) || !has(self.parameters.topK) || self.type in ['auto', 'text-classification', 'sentiment-analysis']",
-    message: "topK is a parameter of text-classification",
-    fieldPath: ".parameters",
-    holds: ({ type, parameters }) =>
-      parameters?.topK === undefined ||
-      type === "auto" ||
-      type === "text-classification" ||
-      type === "sentiment-analysis",
-  },
-];
-
-export const taskSpecSchema = withRules(taskSpecFields, stateRules, immutableRules);
+export const taskSpecSchema = withRules(taskSpecFields, taskStateRules, immutableRules);
 export type TaskSpec = z.output<typeof taskSpecSchema>;
 /** What a user writes: defaults not yet filled in. */
 export type TaskSpecInput = z.input<typeof taskSpecSchema>;
 export type PlacementSpec = TaskSpec["placement"];
 export type Toleration = z.output<typeof tolerationSchema>;
-export type TaskParameters = z.output<typeof parametersSchema>;
 
 export const PLACEMENT_FIXED_MESSAGE =
   "placement can't change once the task is placed: suspend it, or create another task";

@@ -1,5 +1,10 @@
 import { z } from "zod";
 import { NODE_ID_PATTERN } from "../names.ts";
+import { endpointSchema } from "../kinds/model.ts";
+import { gatePolicySchema } from "../kinds/gating.ts";
+import { workPromptSchema } from "../kinds/prompt.ts";
+import { INPUT_FORMATS, preprocessSchema } from "../kinds/task-input.ts";
+import { parametersSchema } from "../kinds/task-parameters.ts";
 import { TASK_TYPES } from "../task-types.ts";
 
 /** Version of every wire message; a reader refuses one that it does not know. */
@@ -74,8 +79,7 @@ const workFileSchema = z.object({
 });
 export type WorkFile = z.infer<typeof workFileSchema>;
 
-const formatSchema = z.enum(["auto", "text", "csv", "tsv", "json", "jsonl"]);
-export type InputFormat = z.infer<typeof formatSchema>;
+const formatSchema = z.enum(INPUT_FORMATS);
 
 const workInputSchema = z.discriminatedUnion("kind", [
   /** The concatenated parts are a JSON array of strings. */
@@ -89,32 +93,55 @@ const workInputSchema = z.discriminatedUnion("kind", [
   }),
   /** A file below the node's data root. */
   z.object({ kind: z.literal("file"), path: z.string(), format: formatSchema, field: z.string().optional() }),
+  /** An http(s) address whose host the node allows. */
+  z.object({ kind: z.literal("url"), url: z.string(), format: formatSchema, field: z.string().optional() }),
+  /** An object in the S3-compatible store that the node is configured for. */
+  z.object({
+    kind: z.literal("object"),
+    bucket: z.string(),
+    key: z.string(),
+    format: formatSchema,
+    field: z.string().optional(),
+  }),
 ]);
 export type WorkInput = z.infer<typeof workInputSchema>;
+
+const onnxModelSchema = z.object({
+  name: z.string(),
+  variant: z.string(),
+  runtime: z.literal("onnx"),
+  contextLength: z.int().min(1),
+  memoryBytes: counter,
+  files: z.array(workFileSchema).min(1).max(32),
+});
+const endpointModelSchema = z.object({
+  name: z.string(),
+  variant: z.string(),
+  runtime: z.literal("openai"),
+  contextLength: z.int().min(1),
+  memoryBytes: counter,
+  endpoint: endpointSchema,
+});
+const workModelSchema = z.discriminatedUnion("runtime", [onnxModelSchema, endpointModelSchema]);
 
 /** Everything that a node needs to do the work of a task. Immutable: its address is its digest. */
 export const workSpecSchema = z.object({
   v: z.literal(WIRE_VERSION),
   task: z.object({ uid: taskUidSchema, namespace: z.string(), name: z.string() }),
   type: z.enum(TASK_TYPES),
-  model: z.object({
-    name: z.string(),
-    variant: z.string(),
-    runtime: z.literal("onnx"),
-    contextLength: z.int().min(1),
-    memoryBytes: counter,
-    files: z.array(workFileSchema).min(1).max(32),
-  }),
+  model: workModelSchema,
+  /** The model that the task named, where another one stands in for it. */
+  standInFor: z.string().optional(),
   input: workInputSchema,
-  parameters: z.object({
-    topK: z.int().optional(),
-    maxNewTokens: z.int().optional(),
-    temperature: z.number().optional(),
-    topP: z.number().optional(),
-    repetitionPenalty: z.number().optional(),
-    seed: z.int().optional(),
-    stop: z.array(z.string()).optional(),
-  }),
+  preprocess: preprocessSchema.optional(),
+  /** Prompts to choose from by the language of each text; the one that the task names is alone. */
+  prompts: z.array(workPromptSchema).max(8).optional(),
+  parameters: parametersSchema.strip(),
+  gating: z.object({ deep: workModelSchema, policy: gatePolicySchema }).optional(),
+  /** Inputs and results must not leave the node. */
+  siteOnly: z.boolean().optional(),
 });
 export type WorkSpec = z.infer<typeof workSpecSchema>;
 export type WorkModel = WorkSpec["model"];
+export type OnnxWorkModel = z.infer<typeof onnxModelSchema>;
+export type EndpointWorkModel = z.infer<typeof endpointModelSchema>;

@@ -63,6 +63,8 @@ export const heartbeatSchema = z.object({
   }),
   /** Tier by the agent's own probe; absent where the memory can't be known. */
   probedTier: z.enum(TIERS).optional(),
+  /** Names of the keys for endpoints that the node holds; absent from an agent that knows of none. */
+  endpointKeys: z.array(objectNameSchema).max(256).optional(),
   document: z.object({ generation: counter, revision: counter }),
   outbox: z.object({ chunks: counter, bytes: counter, limitBytes: counter, full: z.boolean() }),
   /** One of each variant: they become keys of a list in a status. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { itemOutputSchema } from "../task-types.ts";
+import { itemOutputSchema } from "../task-outputs.ts";
 import {
   assignmentKeySchema,
   itemRangesSchema,
@@ -33,6 +33,28 @@ const itemNumber = z.int().min(0).max(1e12);
 
 export const itemErrorSchema = z.object({ code: z.string().max(64), message: z.string().max(1024) });
 
+/** Which model gave an answer, where that is not plain from the task: behind a gate, an endpoint or a stand-in. */
+export const answeredBySchema = z.object({
+  model: z.string().max(253),
+  variant: z.string().max(63).optional(),
+  /** The name that the endpoint gave itself in its reply. */
+  served: z.string().max(253).optional(),
+  /** The model that was asked for. */
+  standInFor: z.string().max(253).optional(),
+});
+export type AnsweredBy = z.infer<typeof answeredBySchema>;
+
+/** What the gate decided about an item, and by which rule of which policy version. */
+export const gateRecordSchema = z.object({
+  route: z.enum(["edge", "deep"]),
+  rule: z.string().max(64),
+  policy: z.string().max(64),
+  pHard: z.number().min(0).max(1).optional(),
+  confidence: z.number().min(0).max(1).optional(),
+  margin: z.number().min(0).max(1).optional(),
+});
+export type GateRecord = z.infer<typeof gateRecordSchema>;
+
 /** Result of one item: an output, or an error of that item alone. */
 export const itemResultSchema = z
   .object({
@@ -42,10 +64,17 @@ export const itemResultSchema = z
     ms: z.number().min(0),
     output: itemOutputSchema.optional(),
     error: itemErrorSchema.optional(),
+    /** In place of the output of a SiteOnly task, which stays on the node: sha256 of its JSON. */
+    withheld: z.object({ sha256: z.string().regex(/^[0-9a-f]{64}$/) }).optional(),
+    answeredBy: answeredBySchema.optional(),
+    gate: gateRecordSchema.optional(),
+    /** Where the item came from, when preprocessing split its record: offsets in the record's text. */
+    source: z.object({ record: itemNumber, start: z.int().min(0), end: z.int().min(0) }).optional(),
   })
   .refine(
-    ({ output, error }) => (output === undefined) !== (error === undefined),
-    "a result has either an output or an error",
+    ({ output, error, withheld }) =>
+      [output, error, withheld].filter((member) => member !== undefined).length === 1,
+    "a result has exactly one of an output, an error and a withheld digest",
   );
 export type ItemResult = z.infer<typeof itemResultSchema>;
 

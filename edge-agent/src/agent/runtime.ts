@@ -16,6 +16,8 @@ import {
   type Assignment,
   type AssignmentKey,
   type Heartbeat,
+  type WorkModel,
+  type WorkSpec,
 } from "@autoglm/api";
 import type { Log, Metrics } from "@autoglm/telemetry";
 import type { ModelStore } from "../models/model-store.ts";
@@ -314,7 +316,9 @@ export class AgentRuntime {
         documents.add(digest);
         const spec = this.#work.get(assignmentKeyText(key))?.spec;
         if (!spec) isComplete = false;
-        for (const { sha256 } of spec?.model.files ?? []) files.add(sha256);
+        for (const model of spec === undefined ? [] : modelsOf(spec)) {
+          for (const { sha256 } of model.runtime === "onnx" ? model.files : []) files.add(sha256);
+        }
         for (const part of spec && "parts" in spec.input ? spec.input.parts : []) documents.add(part);
       }
       models.setWanted(files);
@@ -361,4 +365,9 @@ export class AgentRuntime {
       draining: this.#isDraining,
     });
   }
+}
+
+/** The task's model, and the one behind its gate. */
+function modelsOf({ model, gating }: WorkSpec): readonly WorkModel[] {
+  return gating === undefined ? [model] : [model, gating.deep];
 }

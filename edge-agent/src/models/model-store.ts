@@ -21,7 +21,7 @@ import {
   toAutoglmError,
   type ModelReport,
   type WorkFile,
-  type WorkModel,
+  type OnnxWorkModel,
 } from "@autoglm/api";
 import type { Log } from "@autoglm/telemetry";
 import { z } from "zod";
@@ -94,7 +94,7 @@ export class ModelStore {
   /** Variants whose folder was made by this process, or is being made: an engine may be reading from it. */
   readonly #linked = new Map<string, Promise<string>>();
   /** Models that are being fetched: as good as wanted. */
-  readonly #fetching = new Set<WorkModel>();
+  readonly #fetching = new Set<OnnxWorkModel>();
   readonly #now: () => number;
   #wanted: ReadonlySet<string> = new Set();
 
@@ -134,7 +134,7 @@ export class ModelStore {
    * @throws AutoglmError `ModelDigestMismatch`, `ModelUnavailable` (no source, or no room), `Aborted`
    */
   async ensure(
-    model: WorkModel,
+    model: OnnxWorkModel,
     signal: AbortSignal,
     onMissing: () => void = () => undefined,
   ): Promise<ModelOnDisk> {
@@ -220,7 +220,7 @@ export class ModelStore {
     }
   }
 
-  #startHolding(digest: string, model: WorkModel): Held {
+  #startHolding(digest: string, model: OnnxWorkModel): Held {
     const known = this.#held.get(digest);
     if (known && known.state !== "Failed") return known;
     const held: Held = {
@@ -314,7 +314,7 @@ export class ModelStore {
     return download;
   }
 
-  #linkOnce(digest: string, model: WorkModel): Promise<string> {
+  #linkOnce(digest: string, model: OnnxWorkModel): Promise<string> {
     let linked = this.#linked.get(digest);
     if (!linked) {
       linked = this.#linkVariant(digest, model);
@@ -324,7 +324,7 @@ export class ModelStore {
     return linked;
   }
 
-  async #linkVariant(digest: string, model: WorkModel): Promise<string> {
+  async #linkVariant(digest: string, model: OnnxWorkModel): Promise<string> {
     const directory = join(this.#variantsFolder, digest);
     const fresh = `${directory}.new`;
     await rm(fresh, { recursive: true, force: true });
@@ -361,7 +361,7 @@ export class ModelStore {
   }
 }
 
-function digestOf(model: WorkModel): string {
+function digestOf(model: OnnxWorkModel): string {
   const hash = createHash("sha256");
   for (const { path, sha256 } of model.files.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
     hash.update(`${path}\n${sha256}\n`);

@@ -19,7 +19,7 @@ const MAX_BATCH_ITEMS = 128;
  * `maxLength` code points are judged by their beginning.
  */
 export class CharCnnClassifier implements Pipeline {
-  readonly taskType = "text-classification";
+  readonly taskTypes = ["text-classification"] as const;
   readonly batching: Pipeline["batching"];
   readonly #session: Session;
   readonly #config: CharCnnClassifierConfig;

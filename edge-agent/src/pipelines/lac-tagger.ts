@@ -37,7 +37,7 @@ interface Piece {
  * are tagged in pieces that end with a sentence.
  */
 export class LacTagger implements Pipeline {
-  readonly taskType = "token-classification";
+  readonly taskTypes = ["token-classification"] as const;
   readonly batching: Pipeline["batching"];
   readonly #session: Session;
   readonly #config: LacTaggerConfig;

@@ -1,4 +1,4 @@
-import type { ItemOutput, TaskType, WorkSpec } from "@autoglm/api";
+import type { ItemOutput, TaskType, TensorDatatype, WorkPrompt, WorkSpec } from "@autoglm/api";
 import { PipelineFailure } from "./failure.ts";
 
 /** A tensor of the runtime; `data` is row-major. Outputs may be fed back in as they are. */
@@ -17,29 +17,81 @@ export interface Session {
 
 export type Parameters = WorkSpec["parameters"];
 
+/** A tensor on the way between a client and the graph. */
+export interface NamedTensor {
+  readonly name: string;
+  /** As in the Open Inference Protocol. */
+  readonly datatype: TensorDatatype;
+  readonly shape: readonly number[];
+  /** Row-major; the typed array of the datatype, BOOL as Uint8Array and FP16 as Uint16Array of bits. */
+  readonly data: TensorData;
+}
+export type TensorData =
+  | Uint8Array
+  | Int8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array
+  | Float32Array
+  | Float64Array;
+
+export interface ChatMessage {
+  readonly role: "system" | "user" | "assistant";
+  readonly content: string;
+}
+
+/** What an image or a sound is, by its content. */
+export interface Media {
+  readonly type: string;
+  readonly bytes: Uint8Array;
+}
+
 export interface PipelineItem {
+  /** What is asked; one of the pipeline's task types. */
+  readonly type: TaskType;
+  /** Empty for media and tensors. */
   readonly text: string;
+  /** Other named texts of the record: question, context. */
+  readonly fields?: Readonly<Record<string, string>> | undefined;
+  readonly media?: Media | undefined;
+  readonly tensors?: readonly NamedTensor[] | undefined;
+  /** A whole conversation in place of `text`. */
+  readonly messages?: readonly ChatMessage[] | undefined;
+  /** How a generating model is asked. */
+  readonly prompt?: WorkPrompt | undefined;
   readonly parameters: Parameters;
 }
 
 export type PipelineResult =
-  | { readonly output: ItemOutput }
-  | { readonly error: { readonly code: "ItemInvalid" | "ItemTooLong"; readonly message: string } };
+  | { readonly output: ItemOutput; readonly tensors?: readonly NamedTensor[] }
+  | {
+      readonly error: {
+        readonly code: "ItemInvalid" | "ItemTooLong" | "AnswerInvalid";
+        readonly message: string;
+      };
+    };
 
-/** Text in, structured result out: tokenizing, the graph, and what comes after it. */
+export interface RunHooks {
+  /** Called when a long run has come further, so that it is not taken for hung. */
+  readonly onProgress: () => void;
+  /** Text that item `index` of the run has come to, as it is decoded; only where somebody listens. */
+  readonly onToken?: ((index: number, text: string) => void) | undefined;
+}
+
+/** Item in, structured result out: tokenizing, the graph, and what comes after it. */
 export interface Pipeline {
-  readonly taskType: TaskType;
+  readonly taskTypes: readonly TaskType[];
   readonly batching: {
     /** Most items of one run; 1 where rows can't share a run. */
     readonly maxItems: number;
-    /** UTF-16 units of an item that cost something; what is beyond is cut off or refused before the graph. */
+    /** Units of an item that cost something; what is beyond is cut off or refused before the graph. */
     readonly maxLength: number;
   };
-  /**
-   * One result per item, in order; an item that can't be answered has an error.
-   * @param onProgress called when a long run has come further, so that it is not taken for hung
-   */
-  run(items: readonly PipelineItem[], onProgress: () => void): Promise<readonly PipelineResult[]>;
+  /** One result per item, in order; an item that can't be answered has an error. */
+  run(items: readonly PipelineItem[], hooks: RunHooks): Promise<readonly PipelineResult[]>;
 }
 
 /** What stands in `pipeline.json` beside the graph, checked by the pipeline that it names. */

@@ -12,6 +12,7 @@ const nodeDraft = (name: string, capacityBytes: number): NodeDraft => ({
   isReady: true,
   capacityBytes,
   heldVariants: new Set(),
+  endpointKeys: new Set(),
 });
 
 function entry(key: string, bytes: number, priority = 0): QueueEntry {

@@ -77,6 +77,7 @@ export function describeNode(sources: NodeSources): NodeDescription {
     notReadyBecause,
     capacityBytes: capacity ?? 0,
     heldVariants: heldVariants(heartbeat),
+    endpointKeys: new Set(heartbeat?.heartbeat.endpointKeys),
     verdict,
     recognition,
     liveness,

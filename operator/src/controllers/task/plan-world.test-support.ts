@@ -79,6 +79,7 @@ export function offerOn(name: string): Placed {
     capacityBytes: 4 * 2 ** 30,
     freeBytes: 4 * 2 ** 30,
     heldVariants: new Set(),
+    endpointKeys: new Set(),
     assignments: 0,
   };
   return { isPlaced: true, node, candidate: { variant, bytes: 2 ** 30 }, because: "the only node that fits" };
