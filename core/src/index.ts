@@ -54,3 +54,47 @@ export {
 } from "./item-ranges.ts";
 export { isNewerLedger, taskLedgerOf, type TaskLedgerFacts } from "./ledger-rules.ts";
 export { judgeLiveness, type Link, type Liveness, type LivenessFacts } from "./liveness.ts";
+export { BudgetLedger, type BudgetLimits, type BudgetReservation, type BudgetSpent } from "./gate/budget.ts";
+export {
+  calibratedConfidence,
+  calibrationError,
+  fitTemperature,
+  initialCalibration,
+  learnOutcome,
+  type CalibrationState,
+  type ScoredAnswer,
+} from "./gate/calibration.ts";
+export {
+  GateReplay,
+  type GateDecisionRecord,
+  type GateOpenRecord,
+  type GateOutcomeRecord,
+  type GateRecord,
+  type ReplayDifference,
+} from "./gate/decision-log.ts";
+export {
+  evaluateGate,
+  intervalOf,
+  summarizeGate,
+  type GateEvalRow,
+  type GateSummary,
+  type GateTrial,
+  type Interval,
+} from "./gate/evaluation.ts";
+export {
+  GATE_VECTOR_LENGTH,
+  gateFeaturesOf,
+  gateVectorOf,
+  isEmptyInput,
+  type GateFeatures,
+} from "./gate/features.ts";
+export {
+  decideGate,
+  DEFAULT_GATE_POLICY,
+  GATE_POLICY_VERSION,
+  type GateDecision,
+  type GateInputs,
+  type GatePolicy,
+  type GateRule,
+} from "./gate/policy.ts";
+export { answersAgree, gateSignalOf, type GateSignal } from "./gate/signal.ts";
