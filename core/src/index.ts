@@ -98,3 +98,11 @@ export {
   type GateRule,
 } from "./gate/policy.ts";
 export { answersAgree, gateSignalOf, type GateSignal } from "./gate/signal.ts";
+export { languageOf, type TextLanguage } from "./language.ts";
+export {
+  choosePrompt,
+  choosePrompts,
+  promptForText,
+  type PromptCandidate,
+  type PromptFacts,
+} from "./prompts.ts";
