@@ -69,7 +69,7 @@ export {
   type GateDecisionRecord,
   type GateOpenRecord,
   type GateOutcomeRecord,
-  type GateRecord,
+  type GateLogRecord,
   type ReplayDifference,
 } from "./gate/decision-log.ts";
 export {
@@ -81,13 +81,7 @@ export {
   type GateTrial,
   type Interval,
 } from "./gate/evaluation.ts";
-export {
-  GATE_VECTOR_LENGTH,
-  gateFeaturesOf,
-  gateVectorOf,
-  isEmptyInput,
-  type GateFeatures,
-} from "./gate/features.ts";
+export { GATE_VECTOR_LENGTH, gateFeaturesOf, gateVectorOf, type GateFeatures } from "./gate/features.ts";
 export {
   decideGate,
   DEFAULT_GATE_POLICY,
@@ -97,7 +91,7 @@ export {
   type GatePolicy,
   type GateRule,
 } from "./gate/policy.ts";
-export { answersAgree, gateSignalOf, type GateSignal } from "./gate/signal.ts";
+export { answersAgree, answerSignalOf, type AnswerSignal } from "./gate/signal.ts";
 export { languageOf, type TextLanguage } from "./language.ts";
 export {
   choosePrompt,

@@ -5,7 +5,12 @@ import {
   learnOutcome,
   type CalibrationState,
 } from "./calibration.ts";
-import { GateReplay, type GateDecisionRecord, type GateOpenRecord, type GateRecord } from "./decision-log.ts";
+import {
+  GateReplay,
+  type GateDecisionRecord,
+  type GateOpenRecord,
+  type GateLogRecord,
+} from "./decision-log.ts";
 import { gateFeaturesOf } from "./features.ts";
 import { decideGate, DEFAULT_GATE_POLICY, type GateInputs } from "./policy.ts";
 
@@ -40,15 +45,15 @@ function decisionOf(item: number, score: number, calibration: CalibrationState):
 }
 
 /** A log in which the gate learned between two decisions. */
-function logOf(): GateRecord[] {
+function logOf(): GateLogRecord[] {
   const outcome = { kind: "outcome", item: 0, score: 0.8, pHard: 0.3, agrees: false, share: 0.1 } as const;
   const learned = learnOutcome(open.calibration, outcome);
   return [open, decisionOf(0, 0.8, open.calibration), outcome, decisionOf(1, 0.8, learned)];
 }
 
-const replay = (records: readonly GateRecord[]) => {
+const replay = (records: readonly GateLogRecord[]) => {
   const replaying = new GateReplay();
-  const read: GateRecord[] = JSON.parse(JSON.stringify(records));
+  const read: GateLogRecord[] = JSON.parse(JSON.stringify(records));
   return { differences: read.map((record) => replaying.next(record)).filter(Boolean), replaying };
 };
 
@@ -60,7 +65,7 @@ describe("GateReplay", () => {
   });
 
   it("names a decision that the policy would not make", () => {
-    const [first, decision, ...rest] = logOf() as [GateOpenRecord, GateDecisionRecord, ...GateRecord[]];
+    const [first, decision, ...rest] = logOf() as [GateOpenRecord, GateDecisionRecord, ...GateLogRecord[]];
     const forged = { ...decision, decision: { ...decision.decision, route: "edge" } } as GateDecisionRecord;
     expect(replay([first, forged, ...rest]).differences).toEqual([
       { what: "route", recorded: "edge", replayed: "deep" },
@@ -74,7 +79,7 @@ describe("GateReplay", () => {
 
   it("refuses a log without a beginning, and one of another policy", () => {
     expect(replay(logOf().slice(1)).differences[0]).toMatchObject({ what: "first record" });
-    expect(replay([{ ...open, v: 2 } as unknown as GateRecord]).differences[0]).toMatchObject({
+    expect(replay([{ ...open, v: 2 } as unknown as GateLogRecord]).differences[0]).toMatchObject({
       what: "policy version",
       recorded: 2,
     });

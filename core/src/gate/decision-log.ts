@@ -48,7 +48,7 @@ export interface GateOutcomeRecord {
   readonly share: number;
 }
 
-export type GateRecord = GateOpenRecord | GateDecisionRecord | GateOutcomeRecord;
+export type GateLogRecord = GateOpenRecord | GateDecisionRecord | GateOutcomeRecord;
 
 export interface ReplayDifference {
   /** What differs: a field of the decision, the confidence, or the order of the records. */
@@ -64,7 +64,7 @@ export class GateReplay {
   decisions = 0;
   outcomes = 0;
 
-  next(record: GateRecord): ReplayDifference | undefined {
+  next(record: GateLogRecord): ReplayDifference | undefined {
     if (record.kind === "open") {
       const difference = this.#open(record);
       this.#policy = record.policy;

@@ -14,7 +14,7 @@ import {
   type CalibrationState,
 } from "./calibration.ts";
 import type { GateFeatures } from "./features.ts";
-import { decideGate, DEFAULT_GATE_POLICY, type GateInputs, type GatePolicy } from "./policy.ts";
+import { decideGate, type GateInputs, type GatePolicy } from "./policy.ts";
 
 /** One item that both models answered. */
 export interface GateEvalRow {
@@ -156,7 +156,7 @@ function choosePolicy(
     const left = hardest.slice(pre).flatMap((row) => confidenceOf(row, state) ?? []);
     const post = Math.min(left.length, Math.round(share * rows.length) - pre);
     const minConfidence = post <= 0 ? 0 : (left.toSorted((a, b) => a - b)[post] ?? 2);
-    return { ...DEFAULT_GATE_POLICY, mode, threshold, minConfidence, auditShare: 0 };
+    return { mode, threshold, minConfidence, minMargin: 0, hysteresis: 0, auditShare: 0 };
   });
   const accuracyOf = (policy: GatePolicy) =>
     route(rows, state, policy, Math.ceil(share * rows.length)).accuracy;
@@ -170,7 +170,7 @@ function route(
   policy: GatePolicy,
   maxEscalations: number,
 ): { readonly escalated: number; readonly accuracy: number } {
-  const budget = new BudgetLedger({ maxEscalations, maxTokens: null });
+  const budget = new BudgetLedger({ maxEscalations, maxTokens: null, maxShare: null });
   let right = 0;
   let escalated = 0;
   for (const row of rows) {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { GATE_VECTOR_LENGTH, gateFeaturesOf, gateVectorOf, isEmptyInput } from "./features.ts";
+import { GATE_VECTOR_LENGTH, gateFeaturesOf, gateVectorOf } from "./features.ts";
 
 const of = (text: string) => gateFeaturesOf(text, "text-classification");
 
@@ -25,8 +25,9 @@ describe("gateFeaturesOf", () => {
   });
 
   it("takes white space alone for empty, and nothing else", () => {
-    expect(isEmptyInput(of(" \n "))).toBe(true);
-    expect(isEmptyInput(of("."))).toBe(false);
+    expect(of(" \n ").isEmpty).toBe(true);
+    expect(of(".").isEmpty).toBe(false);
+    expect(gateFeaturesOf("", "image-classification", { hasMedia: true }).isEmpty).toBe(false);
   });
 
   it("stays between nothing and a character of its own each time", () => {

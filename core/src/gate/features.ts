@@ -37,6 +37,8 @@ export const GATE_VECTOR_LENGTH = NUMBERS + LANGUAGES.length + TYPES.length + BU
 
 export interface GateFeatures {
   readonly taskType: string;
+  /** Neither a text nor an image or the like: nothing to answer. */
+  readonly isEmpty: boolean;
   /** Code points of the trimmed text; those beyond the part that is looked at count as UTF-16 units. */
   readonly characters: number;
   /** Shannon entropy of the characters, bits per character: 0 for no character and for one that repeats. */
@@ -45,21 +47,18 @@ export interface GateFeatures {
   readonly language: (typeof LANGUAGES)[number] | "none";
 }
 
-export function gateFeaturesOf(text: string, taskType: string): GateFeatures {
+/** @param options.hasMedia an image or the like comes with the text, or in its place */
+export function gateFeaturesOf(text: string, taskType: string, { hasMedia = false } = {}): GateFeatures {
   const trimmed = text.trim();
   const beginning = Array.from(beginningOf(trimmed));
   const beyond = Math.max(0, trimmed.length - LOOKED_AT);
   return {
     taskType,
+    isEmpty: trimmed === "" && !hasMedia,
     characters: beginning.length + beyond,
     entropy: entropyOf(beginning),
     language: languageOf(beginning),
   };
-}
-
-/** Whether there is nothing to answer: white space alone. */
-export function isEmptyInput(features: GateFeatures): boolean {
-  return features.characters === 0;
 }
 
 /** Input of the pre-gate network, {@link GATE_VECTOR_LENGTH} numbers; a type or a language without a place has zeros. */

@@ -22,7 +22,12 @@ const inputs = (change: Partial<GateInputs> = {}): GateInputs => ({
   auditDraw: null,
   ...change,
 });
-const policy = (change: Partial<GatePolicy> = {}): GatePolicy => ({ ...DEFAULT_GATE_POLICY, ...change });
+const policy = (change: Partial<GatePolicy> = {}): GatePolicy => ({
+  ...DEFAULT_GATE_POLICY,
+  hysteresis: 0,
+  minMargin: 0,
+  ...change,
+});
 
 describe("decideGate", () => {
   it.each<[string, Partial<GatePolicy>, Partial<GateInputs>, string]>([

@@ -14,32 +14,22 @@
  * A rule has a reason to ask the deep model first, and what forbids it second: an answer that nobody would have escalated
  * says `Confident` also where escalation was forbidden.
  */
-import { isEmptyInput, type GateFeatures } from "./features.ts";
+import type { GatePolicy as GatePolicySpec } from "@autoglm/api";
+import type { GateFeatures } from "./features.ts";
 
 /** Of the rules below: a log of another version is replayed by the code of that version. */
 export const GATE_POLICY_VERSION = 1;
 
-export interface GatePolicy {
-  /** Which of the two gates may ask for the deep model. */
-  readonly mode: "Pre" | "Post" | "Both";
-  /** Least P(hard) that is hard. */
-  readonly threshold: number;
-  /** Least calibrated confidence of the edge's answer that stands. */
-  readonly minConfidence: number;
-  /** Least lead of the best label over the second that stands. */
-  readonly minMargin: number;
-  /** By how much an open gate is easier to pass: it opens at a threshold and closes that much beyond it. */
-  readonly hysteresis: number;
-  /** Share of the confident answers that the deep model gives as well. */
-  readonly auditShare: number;
-}
+/** What decides on one item; the budget counts over all of them (budget.ts). */
+export type GatePolicy = Omit<GatePolicySpec, "budget">;
 
+/** As the schema of `spec.gating` has it. */
 export const DEFAULT_GATE_POLICY: GatePolicy = {
   mode: "Both",
   threshold: 0.5,
   minConfidence: 0.7,
-  minMargin: 0,
-  hysteresis: 0,
+  minMargin: 0.1,
+  hysteresis: 0.05,
   auditShare: 0,
 };
 
@@ -113,7 +103,7 @@ export function decideGate(policy: GatePolicy, inputs: GateInputs): GateDecision
 function hardness(policy: GatePolicy, inputs: GateInputs): GateRule | undefined {
   const { stage, features, pHard, confidence, margin, edgeFailed } = inputs;
   const band = inputs.isOpen ? policy.hysteresis : 0;
-  if (isEmptyInput(features)) return "EmptyInput";
+  if (features.isEmpty) return "EmptyInput";
   if (stage === "pre") {
     const isHard = policy.mode !== "Post" && pHard !== null && pHard >= policy.threshold - band;
     return isHard ? "PredictedHard" : undefined;
@@ -121,7 +111,7 @@ function hardness(policy: GatePolicy, inputs: GateInputs): GateRule | undefined 
   if (edgeFailed) return "EdgeFailed";
   if (policy.mode === "Pre") return undefined;
   if (confidence !== null && confidence < policy.minConfidence + band) return "LowConfidence";
-  if (margin !== null && margin < policy.minMargin) return "SmallMargin";
+  if (margin !== null && margin < policy.minMargin + band) return "SmallMargin";
   return undefined;
 }
 

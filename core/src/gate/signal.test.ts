@@ -1,6 +1,6 @@
 import type { ItemOutput } from "@autoglm/api";
 import { describe, expect, it } from "vitest";
-import { answersAgree, gateSignalOf } from "./signal.ts";
+import { answersAgree, answerSignalOf } from "./signal.ts";
 
 const labels = (...scores: (number | null)[]): ItemOutput => ({
   type: "text-classification",
@@ -27,7 +27,7 @@ const answer = (text: string): ItemOutput => ({
   scoreSource: "probability",
 });
 
-describe("gateSignalOf", () => {
+describe("answerSignalOf", () => {
   it.each<[string, ItemOutput, number | null, number | null]>([
     ["the best label and its lead", labels(0.75, 0.25), 0.75, 0.5],
     ["no lead where there is one label", labels(0.75), 0.75, null],
@@ -37,7 +37,7 @@ describe("gateSignalOf", () => {
     ["nothing without an entity", entities(), null, null],
     ["the score of an answer", answer("北京"), 0.4, null],
   ])("is %s", (_, output, score, margin) => {
-    expect(gateSignalOf(output)).toEqual({ score, margin });
+    expect(answerSignalOf(output)).toEqual({ score, margin });
   });
 });
 

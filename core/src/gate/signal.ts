@@ -1,16 +1,16 @@
 /** What an answer says of itself, and whether two answers say the same. */
 import { assertNever, type ItemOutput } from "@autoglm/api";
 
-export interface GateSignal {
+export interface AnswerSignal {
   /** 0..1; null where the answer has no score. */
   readonly score: number | null;
   /** Lead of the best label over the second; null where there are no two. */
   readonly margin: number | null;
 }
 
-const NO_SIGNAL: GateSignal = { score: null, margin: null };
+const NO_SIGNAL: AnswerSignal = { score: null, margin: null };
 
-export function gateSignalOf(output: ItemOutput): GateSignal {
+export function answerSignalOf(output: ItemOutput): AnswerSignal {
   if (output.scoreSource === "none") return NO_SIGNAL;
   switch (output.type) {
     case "text-classification":
@@ -40,7 +40,7 @@ export function gateSignalOf(output: ItemOutput): GateSignal {
 }
 
 /** An answer of several parts is as sure as they are on average; one without a part has nothing to be sure of. */
-function meanOf(parts: readonly { readonly score: number | null }[]): GateSignal {
+function meanOf(parts: readonly { readonly score: number | null }[]): AnswerSignal {
   const scores = parts.flatMap(({ score }) => score ?? []);
   if (scores.length === 0) return NO_SIGNAL;
   return { score: scores.reduce((sum, score) => sum + score, 0) / scores.length, margin: null };
