@@ -1,7 +1,7 @@
 """English NER: spaCy's en_core_web_sm 3.8 (tok2vec + transition-based parser), its weights written as ONNX.
 
     rows [tokens, 4, 4] int64      four rows of the tables of NORM, PREFIX, SUFFIX and SHAPE, by hash
-    mask [tokens, 1] float32       0 between texts: nothing is seen across it
+    mask [tokens, 1] float32       0 for the padding: four tokens before, between and after texts
       4 hash embeddings            [tokens, 384]
       maxout + layer norm          [tokens, 96]
       4 residual layers            each sees one token to the left and one to the right
@@ -110,7 +110,8 @@ def write_onnx(weights: _Weights, path: Path) -> None:
         entries = graph.node("Gather", [graph.constant(f"table{table}", layer["E"]), column], f"entries{table}")
         embedded.append(graph.node("ReduceSum", [entries, one], f"embedded{table}", keepdims=0))
     x = maxout(graph.node("Concat", embedded, "embedded", axis=1), 0)
-    x = graph.node("Mul", [x, mask], "masked0")
+    # As in thinc's `with_array(pad=4)`: padding is zero before the residual layers, and takes part in them.
+    x = graph.node("Mul", [x, mask], "masked")
     border = graph.constant("border", np.zeros((1, 96), np.float32))
     bounds = {
         name: graph.constant(name, np.array([value], np.int64))
@@ -122,8 +123,7 @@ def write_onnx(weights: _Weights, path: Path) -> None:
         left = graph.node("Concat", [border, head], f"left{layer}", axis=0)
         right = graph.node("Concat", [tail, border], f"right{layer}", axis=0)
         window = graph.node("Concat", [left, x, right], f"window{layer}", axis=1)
-        sum_ = graph.node("Add", [x, maxout(window, layer)], f"residual{layer}")
-        x = graph.node("Mul", [sum_, mask], f"masked{layer}")
+        x = graph.node("Add", [x, maxout(window, layer)], f"residual{layer}")
     reduce = next(layer for layer in weights.named("linear") if layer["W"].shape == (64, 96))
     constants = [graph.constant(f"linear.{name}", reduce[name]) for name in ("W", "b")]
     x = graph.node("Gemm", [x, *constants], "vectors", transB=1)

@@ -1,14 +1,8 @@
 import { z } from "zod";
+import { spacyNerConfigSchema } from "./spacy-config.ts";
+import { list, table } from "./tables.ts";
 
-/** Tables of tens of thousands of entries: their digest vouches for them, a check of every entry costs start time. */
-const table = <T>() =>
-  z.custom<Readonly<Record<string, T>>>((value) => typeof value === "object" && value !== null);
-const list = <T>() => z.custom<readonly T[]>(Array.isArray);
-
-/** Entry of a table as it was parsed: a Map of it would cost more start time than its look-ups save. */
-export function lookUp<T>(table: Readonly<Record<string, T>>, key: string): T | undefined {
-  return Object.hasOwn(table, key) ? table[key] : undefined;
-}
+export { lookUp } from "./tables.ts";
 
 export const charCnnClassifierConfigSchema = z.object({
   kind: z.literal("char-cnn-classifier"),
@@ -58,5 +52,6 @@ export type KvDecoderConfig = z.infer<typeof kvDecoderConfigSchema>;
 export const pipelineConfigSchema = z.discriminatedUnion("kind", [
   charCnnClassifierConfigSchema,
   lacTaggerConfigSchema,
+  spacyNerConfigSchema,
   kvDecoderConfigSchema,
 ]);

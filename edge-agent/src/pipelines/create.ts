@@ -24,6 +24,10 @@ export async function createPipeline(session: Session, files: PipelineFiles): Pr
       return new CharCnnClassifier(session, config);
     case "lac-tagger":
       return new LacTagger(session, config, files.contextLength);
+    case "spacy-ner": {
+      const { SpacyNer } = await import("./spacy-ner.ts");
+      return new SpacyNer(session, config, files.contextLength);
+    }
     case "kv-decoder": {
       // Tokenizer and template engine are 20 MB that the other processes do without.
       const { KvDecoder } = await import("./kv-decoder.ts");
