@@ -43,12 +43,12 @@ describe("the prompt of a task", () => {
     ],
     [
       "none with examples for labels that they don't have",
-      { taskType, language: "en", candidateLabels: ["spam", "ham"] },
+      { taskType, language: "en", labels: ["spam", "ham"] },
       "en-zero",
     ],
     [
       "examples for the labels that they have",
-      { taskType, language: "en", candidateLabels: ["negative"] },
+      { taskType, language: "en", labels: ["negative"] },
       "en-few",
     ],
     ["nothing for a type that no prompt is for", { taskType: "summarization" as const }, undefined],

@@ -11,7 +11,7 @@ export interface PromptFacts {
   /** Of the texts, where it is known. */
   readonly language?: TextLanguage | undefined;
   /** Labels that the task names: examples with other outputs are no help for them. */
-  readonly candidateLabels?: readonly string[] | undefined;
+  readonly labels?: readonly string[] | undefined;
   /** Of the model; where it is short, examples leave no room for the text. Default: long. */
   readonly contextLength?: number | undefined;
 }
@@ -67,10 +67,10 @@ function languageRank(of: PromptSpec["language"], wanted: TextLanguage | undefin
 }
 
 /** Classification shows the examples whose output is one of its labels; elsewhere an output is no label. */
-function usefulExamples(spec: PromptSpec, { candidateLabels }: PromptFacts): number {
+function usefulExamples(spec: PromptSpec, facts: PromptFacts): number {
   const { examples = [], taskType } = spec;
   const isClassification = taskType === "text-classification" || taskType === "zero-shot-classification";
-  const labels = candidateLabels ?? spec.labels;
+  const labels = facts.labels ?? spec.labels;
   if (!isClassification || labels === undefined) return examples.length;
   return labels.every((label) => examples.some(({ output }) => output === label)) ? examples.length : 0;
 }
