@@ -55,6 +55,7 @@ export const ERROR_FAMILIES = {
   ModelDigestMismatch: "operational",
   ModelUnavailable: "operational",
   ModelLoadFailed: "operational",
+  ModelSetAside: "operational",
   InferenceFailed: "operational",
   InferenceTimedOut: "operational",
   InferenceWorkerLost: "operational",

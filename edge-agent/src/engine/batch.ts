@@ -1,16 +1,21 @@
-/** An item that waits, oldest first in its queue. */
+import { TASK_RANK } from "./queued-item.ts";
+
+/** An item that waits, in the order in which it is to go. */
 export interface Waiting {
-  /** UTF-16 units that cost something, at least 1. */
+  /** Units that cost something, at least 1. */
   readonly length: number;
+  readonly rows: number;
+  readonly rank: number;
   /** It was in a run that failed: it runs by itself, so that it can fail nobody else. */
   readonly alone: boolean;
 }
 
 export interface BatchLimits {
+  /** Most rows. */
   readonly maxItems: number;
   /** Rows × the longest of them. */
   readonly budget: number;
-  /** Processes that are idle: the queue is split over them instead of filling the first. */
+  /** Processes that share the queue: it is split over them instead of filling the first. */
   readonly idleProcesses: number;
 }
 
@@ -20,31 +25,55 @@ const WINDOW = 64;
 const MAX_PADDING = 1.35;
 
 /**
- * Which waiting items run together: always the oldest, and those nearest to it in length, while the padded size stays
+ * Which waiting items run together: always the first, and those nearest to it in length, while the padded size stays
  * within the budget and padding within 35 %. A batch in order of arrival, padded to its longest, loses to no batching.
+ * Items of tasks never make a run of online requests longer.
  * @returns positions in the queue, ascending; never empty for a queue that is not
  */
 export function pickBatch(queue: readonly Waiting[], limits: BatchLimits): readonly number[] {
-  const [oldest, ...others] = queue.slice(0, WINDOW);
-  if (oldest === undefined) return [];
-  if (oldest.alone) return [0];
-  const waiting = queue.reduce((sum, { length }) => sum + length, 0);
-  const share = limits.idleProcesses > 1 ? Math.ceil(waiting / limits.idleProcesses) : Infinity;
-  const budget = Math.min(limits.budget, share);
-  const nearest = others
-    .map((item, index) => ({ ...item, position: index + 1, distance: Math.abs(item.length - oldest.length) }))
-    .filter(({ alone }) => !alone)
-    .sort((a, b) => a.distance - b.distance || a.position - b.position);
+  const first = queue[0];
+  if (first === undefined) return [];
+  if (first.alone) return [0];
+  const budget = Math.min(limits.budget, shareOf(queue, limits.idleProcesses));
   const picked = [0];
-  let longest = oldest.length;
-  let sum = oldest.length;
-  for (const { position, length } of nearest) {
-    if (picked.length >= limits.maxItems) break;
-    const padded = Math.max(longest, length) * (picked.length + 1);
-    if (padded > budget || padded > MAX_PADDING * (sum + length)) continue;
+  let rows = first.rows;
+  let longest = first.length;
+  let sum = first.length * first.rows;
+  for (const position of nearestTo(first, queue)) {
+    const item = queue[position];
+    if (item === undefined || rows + item.rows > limits.maxItems) continue;
+    const padded = Math.max(longest, item.length) * (rows + item.rows);
+    if (padded > budget || padded > MAX_PADDING * (sum + item.length * item.rows)) continue;
     picked.push(position);
-    longest = Math.max(longest, length);
-    sum += length;
+    rows += item.rows;
+    longest = Math.max(longest, item.length);
+    sum += item.length * item.rows;
+    if (rows >= limits.maxItems) break;
   }
   return picked.sort((a, b) => a - b);
+}
+
+function shareOf(queue: readonly Waiting[], processes: number): number {
+  if (processes <= 1) return Infinity;
+  let waiting = 0;
+  for (const { length, rows } of queue) waiting += length * rows;
+  return Math.ceil(waiting / processes);
+}
+
+/** Positions behind the first that may go with it, by how near they are to it in length, then by age. */
+function nearestTo(first: Waiting, queue: readonly Waiting[]): readonly number[] {
+  const isOnline = first.rank < TASK_RANK;
+  const positions: number[] = [];
+  let lengthsDiffer = false;
+  for (let position = 1; position < queue.length; position++) {
+    const item = queue[position];
+    if (item === undefined || item.alone || item.rank < TASK_RANK !== isOnline) continue;
+    // Equal lengths need no comparison, so all of them may be looked at.
+    lengthsDiffer ||= item.length !== first.length;
+    if (lengthsDiffer && positions.length >= WINDOW) break;
+    positions.push(position);
+  }
+  if (!lengthsDiffer) return positions;
+  const distance = (position: number) => Math.abs((queue[position]?.length ?? 0) - first.length);
+  return positions.sort((a, b) => distance(a) - distance(b) || a - b);
 }

@@ -4,12 +4,13 @@ import { AutoglmError, type AutoglmErrorOptions } from "@autoglm/api";
 import { processMemoryBytes } from "./memory.ts";
 import type { FailureMessage, FromWorker, ToWorker } from "./protocol.ts";
 
-type Answer = Exclude<FromWorker, { kind: "progress" | "failed" | "calibrated" }>;
+type Answer = Exclude<FromWorker, { kind: "progress" | "token" | "failed" | "calibrated" }>;
 
 interface Pending {
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: AutoglmError) => void;
   readonly rearm: () => void;
+  readonly onToken: ((index: number, text: string) => void) | undefined;
 }
 
 /** One inference process, seen from the agent. It answers one request at a time. */
@@ -61,18 +62,20 @@ export class InferenceChild {
   /**
    * Sends a request and waits for its answer.
    * @param silenceMs longest wait for the answer or the next sign of progress; then the process is killed
+   * @param onToken text of an item of the run, as it is decoded
    * @throws AutoglmError `InferenceTimedOut`, `InferenceWorkerLost`, or what the process answered
    */
   call<K extends Answer["kind"]>(
     message: ToWorker,
     silenceMs: number,
+    onToken?: (index: number, text: string) => void,
   ): Promise<Extract<Answer, { kind: K }>> {
     return new Promise((resolve, reject) => {
       const timeOut = () => {
         this.#fail(new AutoglmError("InferenceTimedOut", `no sign of progress within ${silenceMs} ms`));
         void this.kill();
       };
-      let timer = setTimeout(timeOut, silenceMs);
+      const timer = setTimeout(timeOut, silenceMs);
       const settle = <T>(outcome: (value: T) => void) => {
         return (value: T) => {
           clearTimeout(timer);
@@ -81,13 +84,11 @@ export class InferenceChild {
         };
       };
       this.#pending = {
-        // The process answers `load` with `loaded` and `run` with `done`.
+        // The process answers `load` with `loaded` and `run` with `done`, or `doneTensors`.
         resolve: settle(resolve as (answer: Answer) => void),
         reject: settle(reject),
-        rearm: () => {
-          clearTimeout(timer);
-          timer = setTimeout(timeOut, silenceMs);
-        },
+        rearm: () => timer.refresh(),
+        onToken,
       };
       this.#process.send(message, (cause) => {
         if (cause !== null) this.#fail(lost("can't be reached", { cause }));
@@ -103,7 +104,10 @@ export class InferenceChild {
 
   #receive(message: FromWorker): void {
     if (message.kind === "progress") this.#pending?.rearm();
-    else if (message.kind === "calibrated") this.onCalibrated(message.budget);
+    else if (message.kind === "token") {
+      this.#pending?.rearm();
+      this.#pending?.onToken?.(message.index, message.text);
+    } else if (message.kind === "calibrated") this.onCalibrated(message.budget);
     else if (message.kind === "failed") this.#fail(asError(message.failure));
     else this.#pending?.resolve(message);
   }

@@ -5,27 +5,41 @@
  * - A model over 100 MB has one process with all threads, a smaller one up to one per thread, the second when there is
  *   more work than the first takes in a run. Across models, busy threads stay within the cores, except that each model may
  *   have one process busy: the system shares the cores more fairly than a queue of runs of very unequal length would.
- * - No timer forms batches: whatever waits when a process is free goes (batch.ts).
- * - Memory: each process counts with what its model declares. To make room, idle extra processes go first, then the idle
- *   model that was used longest ago, one that no request is open for before others. While nothing is idle, loading waits.
+ * - One scheduler for all models (scheduler.ts). No timer forms batches: whatever waits when a process is free goes (batch.ts).
+ * - Two kinds of work share the queues: items of tasks, which may wait, and online requests, which go first.
+ * - Memory: each process counts with what its model declares (residency.ts).
  * - One spare process without a model is kept, so that loading a model does not wait for a start.
  */
 import { stat } from "node:fs/promises";
 import path from "node:path";
-import { AutoglmError, hasErrorCode, toAutoglmError, type ItemResult, type TaskType } from "@autoglm/api";
+import {
+  AutoglmError,
+  hasErrorCode,
+  toAutoglmError,
+  type ItemResult,
+  type TaskType,
+  type WorkPrompt,
+} from "@autoglm/api";
 import type { Log } from "@autoglm/telemetry";
 import type { ParsedItem } from "../parse/index.ts";
-import type { Parameters } from "../pipelines/pipeline.ts";
-import { chooseVictim } from "./eviction.ts";
+import type { Parameters, PipelineItem, PipelineResult } from "../pipelines/pipeline.ts";
+import { tensorsOfText } from "../pipelines/tensor-request.ts";
 import type { ExecutionProvider } from "./onnx-session.ts";
+import { OnlineQueue, type OnlineRequest } from "./online-queue.ts";
 import { ProcessPool } from "./process-pool.ts";
-import { InferenceRequest } from "./request.ts";
+import { choosePrompt } from "./prompt-choice.ts";
+import { TASK_RANK } from "./queued-item.ts";
+import { InferenceRequest, type WholeItem } from "./request.ts";
+import { Residency } from "./residency.ts";
+import { itemOutputOf } from "./results.ts";
+import { Scheduler } from "./scheduler.ts";
 import { ServedModel, type ModelOnDisk } from "./served-model.ts";
 
 /** Of model.onnx: above it, weights in every process would cost more than runs in parallel gain. */
 const LARGE_MODEL_BYTES = 100_000_000;
 const LOAD_SILENCE_MS = 300_000;
 const DEFAULT_ITEM_TIMEOUT_MS = 60_000;
+const DEFAULT_QUEUE_LIMIT = 1024;
 
 export interface EngineOptions {
   /** Cores for inference. */
@@ -37,6 +51,8 @@ export interface EngineOptions {
    * Default 60 s.
    */
   readonly itemTimeoutMs?: number;
+  /** Online requests that may wait for one model; beyond it they are refused. Default 1024. */
+  readonly queueLimit?: number;
   /** In order of preference. Default cpu. */
   readonly executionProviders?: readonly ExecutionProvider[];
 }
@@ -46,6 +62,8 @@ export interface InferOptions {
   readonly type: TaskType;
   readonly items: AsyncIterable<ParsedItem>;
   readonly parameters: Parameters;
+  /** How a generating model is asked: one of these, by the language of each text. */
+  readonly prompts?: readonly WorkPrompt[] | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -58,18 +76,41 @@ export interface EngineReport {
   readonly itemMs?: number;
 }
 
+/** A model with processes, or one that was set aside. */
+export interface ModelState {
+  readonly isReady: boolean;
+  readonly processes: number;
+  readonly waitingItems: number;
+  readonly provider?: ExecutionProvider | undefined;
+  /** Why it runs on another provider than the one that was asked for. */
+  readonly fallbackReason?: string | undefined;
+  /** Why it gets no process. */
+  readonly setAside?: AutoglmError | undefined;
+}
+
 export interface Engine {
   /**
    * Resolves when a process has the model loaded and warmed up; 0 ms when one has it already.
-   * @throws AutoglmError `ModelLoadFailed`, `Aborted`
+   * @throws AutoglmError `ModelLoadFailed`, `ModelSetAside`, `Aborted`
    */
   load(model: ModelOnDisk, signal: AbortSignal): Promise<{ readonly loadMs: number }>;
   /**
    * Exactly one result per item, in any order; a bad item yields its error alone. Reads no more than it can queue.
    * The same items give the same labels, entities and texts; the last digit of a score may depend on what ran with it.
-   * @throws AutoglmError `ModelLoadFailed`, `ModelDoesNotServeType`, `Aborted`, and whatever `items` throws
+   * @throws AutoglmError `ModelLoadFailed`, `ModelSetAside`, `ModelDoesNotServeType`, `Aborted`, and whatever `items` throws
    */
   infer(options: InferOptions): AsyncIterable<ItemResult>;
+  /**
+   * Queues one online request, ahead of all items of tasks; its owner gets to know how it ended.
+   * @throws AutoglmError `QueueFull` with `retry.afterMs`, `ModelSetAside`
+   */
+  submit(request: OnlineRequest): void;
+  /** What there is of a model; undefined when it has neither a process nor a history. */
+  stateOf(model: ModelOnDisk): ModelState | undefined;
+  /** A model that was set aside may have processes again. */
+  takeBack(model: ModelOnDisk): void;
+  /** Ends the model's processes that are idle. */
+  unload(model: ModelOnDisk): Promise<void>;
   reports(): readonly EngineReport[];
   /** Memory of all inference processes, the spare one included. */
   usedBytes(): number;
@@ -86,16 +127,30 @@ class ProcessPoolEngine implements Engine {
   readonly #models = new Map<string, ServedModel>();
   readonly #requests = new Set<InferenceRequest>();
   readonly #processes: ProcessPool;
-  /** Counts arrivals and uses: the order of both. */
-  #sequence = 0;
-  #pumpIsDue = false;
-  /** Loads take their room one after the other. */
-  #roomTurn: Promise<unknown> = Promise.resolve();
-  #changed = Promise.withResolvers<void>();
+  readonly #scheduler: Scheduler;
+  readonly #residency: Residency;
+  readonly #online: OnlineQueue;
+  readonly #fallbacks = new Set<string>();
 
   constructor(options: EngineOptions) {
     this.#options = options;
     this.#processes = new ProcessPool(() => this.#noteChange());
+    this.#residency = new Residency(this.#models, options.memoryBudgetBytes);
+    this.#scheduler = new Scheduler(this.#models, {
+      threads: options.threads,
+      silenceMs: options.itemTimeoutMs ?? DEFAULT_ITEM_TIMEOUT_MS,
+      onRunEnd: () => this.#noteChange(),
+      addProcess: (served) => this.#addProcess(served),
+    });
+    this.#online = new OnlineQueue({
+      limit: options.queueLimit ?? DEFAULT_QUEUE_LIMIT,
+      find: (model) => this.#models.get(model.digest),
+      use: (model) => this.#use(model),
+      ensureLoaded: (served) => this.#ensureLoaded(served),
+      release: (served) => this.#release(served),
+      nextSequence: () => this.#scheduler.nextSequence(),
+      schedule: () => this.#scheduler.schedule(),
+    });
   }
 
   async load(model: ModelOnDisk, signal: AbortSignal): Promise<{ readonly loadMs: number }> {
@@ -103,33 +158,54 @@ class ProcessPoolEngine implements Engine {
     try {
       return { loadMs: await untilAborted(this.#ensureLoaded(served), signal) };
     } finally {
-      served.users--;
-      this.#noteChange();
+      this.#release(served);
     }
   }
 
   async *infer(options: InferOptions): AsyncGenerator<ItemResult> {
     const { model, type, signal } = options;
     const served = await this.#use(model);
-    const request = new InferenceRequest(options);
+    const request = new InferenceRequest(options.items);
     const abort = () => request.fail(aborted());
     signal.addEventListener("abort", abort);
     this.#requests.add(request);
     try {
       await untilAborted(this.#ensureLoaded(served), signal);
-      if (served.serving?.taskType !== type) throw servesAnotherType(model, type);
-      void request.read((item, text) => {
-        served.enqueue({ sequence: ++this.#sequence, request, item, text });
-        this.#schedulePump();
-      });
+      if (served.serving?.taskTypes.includes(type) !== true) throw servesAnotherType(model, type, served);
+      void request.read((item) => this.#enqueueTaskItem(served, request, item, options));
       yield* request.take();
     } finally {
       request.end();
       signal.removeEventListener("abort", abort);
       this.#requests.delete(request);
-      served.users--;
-      this.#noteChange();
+      this.#release(served);
     }
+  }
+
+  submit(request: OnlineRequest): void {
+    this.#online.submit(request);
+  }
+
+  stateOf(model: ModelOnDisk): ModelState | undefined {
+    const served = this.#models.get(model.digest);
+    if (served === undefined) return undefined;
+    return {
+      isReady: served.slots.size > 0 && served.setAside === undefined,
+      processes: served.slots.size,
+      waitingItems: served.queue.length,
+      provider: served.serving?.provider,
+      fallbackReason: served.serving?.fallbackReason,
+      setAside: served.setAside,
+    };
+  }
+
+  takeBack(model: ModelOnDisk): void {
+    this.#models.get(model.digest)?.takeBack();
+  }
+
+  async unload(model: ModelOnDisk): Promise<void> {
+    const served = this.#models.get(model.digest);
+    if (served !== undefined) await this.#residency.removeIdleProcesses(served);
   }
 
   reports(): readonly EngineReport[] {
@@ -149,7 +225,46 @@ class ProcessPoolEngine implements Engine {
 
   async close(): Promise<void> {
     for (const request of this.#requests) request.fail(aborted());
+    for (const served of this.#models.values()) served.failAll(aborted());
     await this.#processes.close();
+  }
+
+  #enqueueTaskItem(
+    served: ServedModel,
+    request: InferenceRequest,
+    parsed: WholeItem,
+    { type, parameters, prompts }: InferOptions,
+  ): void {
+    const settle = (result: PipelineResult, ms: number) =>
+      request.settle({ item: parsed.item, stage: "final", ms, ...itemOutputOf(result) });
+    const { text, fields, media } = parsed;
+    let item: PipelineItem = { type, text, fields, media, prompt: choosePrompt(prompts, text), parameters };
+    const contract = served.serving?.contract;
+    if (contract !== undefined) {
+      const tensors = tensorsOfText(contract, text);
+      if ("problem" in tensors) {
+        settle({ error: { code: "ItemInvalid", message: tensors.problem } }, 0);
+        return;
+      }
+      item = { type, text: "", tensors: tensors.tensors, parameters };
+    }
+    const owner = {
+      get over() {
+        return request.over;
+      },
+      settle,
+      fail: (error: AutoglmError) => {
+        // What the model is to blame for ends the request; what an item is to blame for ends the item.
+        if (served.setAside !== undefined || !ITEM_FAILURES.has(error.code)) request.fail(error);
+        else {
+          const { code, message } = error;
+          request.settle({ item: parsed.item, stage: "final", ms: 0, error: { code, message } });
+        }
+      },
+    };
+    const sequence = this.#scheduler.nextSequence();
+    served.enqueue({ sequence, rank: TASK_RANK, item, deadline: Infinity, owner });
+    this.#scheduler.schedule();
   }
 
   /** Counts the caller among the users at once, so that the model is not forgotten meanwhile. */
@@ -158,6 +273,11 @@ class ProcessPoolEngine implements Engine {
     const served = known ?? this.#add(model, await graphBytes(model));
     served.users++;
     return served;
+  }
+
+  #release(served: ServedModel): void {
+    served.users--;
+    this.#noteChange();
   }
 
   #add(model: ModelOnDisk, bytes: number): ServedModel {
@@ -172,8 +292,9 @@ class ProcessPoolEngine implements Engine {
 
   /** Milliseconds that it took to load, 0 when it was there. */
   async #ensureLoaded(served: ServedModel): Promise<number> {
+    if (served.setAside !== undefined) throw served.setAside;
     if (served.slots.size > 0) return 0;
-    return served.starting ?? this.#start(served, this.#takeRoom(served));
+    return served.starting ?? this.#start(served, this.#residency.takeRoom(served));
   }
 
   async #start(served: ServedModel, room: Promise<void>): Promise<number> {
@@ -199,89 +320,32 @@ class ProcessPoolEngine implements Engine {
         LOAD_SILENCE_MS,
       );
       served.addProcess(child, serving);
+      if (serving.fallbackReason !== undefined)
+        this.#sayFallback(served, serving.provider, serving.fallbackReason);
       return performance.now() - start;
     } catch (thrown) {
       await child.kill();
       // Whatever ended it from outside may have had nothing to do with this model.
-      if (attempts > 1 && hasErrorCode(thrown, "InferenceWorkerLost")) {
-        return await this.#startProcess(served, attempts - 1);
+      if (hasErrorCode(thrown, "InferenceWorkerLost")) {
+        served.noteCrash(thrown);
+        if (attempts > 1 && served.setAside === undefined)
+          return await this.#startProcess(served, attempts - 1);
       }
       served.reservedProcesses--;
-      throw asLoadFailure(thrown);
+      throw served.setAside ?? asLoadFailure(thrown);
     } finally {
       this.#processes.keepSpare();
     }
   }
 
-  #takeRoom(served: ServedModel): Promise<void> {
-    const turn = this.#roomTurn.then(() => this.#makeRoom(served));
-    this.#roomTurn = turn.catch(() => undefined);
-    return turn;
-  }
-
-  async #makeRoom(served: ServedModel): Promise<void> {
-    const { memoryBytes } = served.model;
-    const { memoryBudgetBytes } = this.#options;
-    if (memoryBytes > memoryBudgetBytes) {
-      const message = `the model needs ${memoryBytes} bytes of memory, the node has ${memoryBudgetBytes}`;
-      throw new AutoglmError("ModelLoadFailed", message, { retry: "never" });
-    }
-    while (!this.#hasRoomFor(memoryBytes)) {
-      if (served.users === 0) throw aborted();
-      const victim = chooseVictim([...this.#models.values()]);
-      if (victim === undefined) await this.#changed.promise;
-      else await this.#removeIdleProcess(victim);
-    }
-    served.reservedProcesses++;
-  }
-
-  #hasRoomFor(bytes: number): boolean {
-    let reserved = 0;
-    for (const { model, reservedProcesses } of this.#models.values())
-      reserved += model.memoryBytes * reservedProcesses;
-    return reserved + bytes <= this.#options.memoryBudgetBytes;
-  }
-
-  async #removeIdleProcess(served: ServedModel): Promise<void> {
-    const [slot] = served.idleSlots;
-    if (slot !== undefined) await served.removeProcess(slot);
-    if (served.slots.size === 0 && served.users === 0) this.#models.delete(served.model.digest);
-  }
-
-  #noteChange(): void {
-    this.#changed.resolve();
-    this.#changed = Promise.withResolvers();
-    this.#schedulePump();
-  }
-
-  /** Once per turn of the event loop, so that items which arrive together can run together. */
-  #schedulePump(): void {
-    if (this.#pumpIsDue) return;
-    this.#pumpIsDue = true;
-    setImmediate(() => {
-      this.#pumpIsDue = false;
-      const served = [...this.#models.values()];
-      for (const model of served) model.dropOver();
-      const waiting = served.filter(({ queue }) => queue.length > 0);
-      for (const model of waiting.sort((a, b) => a.oldestSequence - b.oldestSequence)) this.#serve(model);
-    });
-  }
-
-  #serve(served: ServedModel): void {
-    while (served.queue.length > 0) {
-      const [slot] = served.idleSlots;
-      if (slot === undefined) return this.#addProcess(served);
-      if (served.busyProcesses > 0 && !this.#hasFreeThreads(served.threads)) return;
-      served.lastUsed = ++this.#sequence;
-      const silenceMs = this.#options.itemTimeoutMs ?? DEFAULT_ITEM_TIMEOUT_MS;
-      void served.dispatch(slot, silenceMs).then(() => this.#noteChange());
-    }
-  }
-
-  #hasFreeThreads(threads: number): boolean {
-    let busy = 0;
-    for (const served of this.#models.values()) busy += served.busyProcesses * served.threads;
-    return busy + threads <= this.#options.threads;
+  /** Once per model: every process of it would say the same. */
+  #sayFallback({ model }: ServedModel, provider: ExecutionProvider, reason: string): void {
+    if (this.#fallbacks.has(model.digest)) return;
+    this.#fallbacks.add(model.digest);
+    this.#options.log.warn(
+      { model: model.name, variant: model.variant, provider, reason },
+      "the model runs on another provider than the first of AUTOGLM_EXECUTION_PROVIDERS: install its libraries and driver, or take it out of the list",
+    );
   }
 
   /** The first process of a model that lost its last one, or a further one where it pays and nothing has to go for it. */
@@ -289,17 +353,33 @@ class ProcessPoolEngine implements Engine {
     if (served.starting !== undefined) return;
     if (served.slots.size === 0) {
       this.#ensureLoaded(served).catch((error: unknown) => served.failAll(error));
-    } else if (
-      served.isBacklogged &&
+      return;
+    }
+    const isWorth =
       served.slots.size < served.maxProcesses &&
-      this.#hasFreeThreads(served.threads) &&
-      this.#hasRoomFor(served.model.memoryBytes)
-    ) {
+      served.isBacklogged &&
+      this.#scheduler.hasFreeThreads(served.threads);
+    // An online request does not wait for a task's run, however long that is.
+    const isUrgent = served.onlineWaitsForTasks && served.slots.size <= served.maxProcesses;
+    if ((isWorth || isUrgent) && this.#residency.hasRoomFor(served.model.memoryBytes)) {
       served.reservedProcesses++;
       this.#start(served, Promise.resolve()).catch((error: unknown) => served.stopGrowing(error));
     }
   }
+
+  #noteChange(): void {
+    this.#residency.noteChange();
+    this.#scheduler.schedule();
+  }
 }
+
+/** What an item can be the reason of; anything else would fail the next item too. */
+const ITEM_FAILURES: ReadonlySet<string> = new Set([
+  "InferenceFailed",
+  "InferenceTimedOut",
+  "InferenceWorkerLost",
+  "Internal",
+]);
 
 async function graphBytes(model: ModelOnDisk): Promise<number> {
   try {
@@ -332,6 +412,10 @@ function asLoadFailure(thrown: unknown): AutoglmError {
   return new AutoglmError("ModelLoadFailed", `loading failed: ${error.message}`, { cause: error });
 }
 
-function servesAnotherType(model: ModelOnDisk, type: TaskType): AutoglmError {
-  return new AutoglmError("ModelDoesNotServeType", `model ${model.name} does not do ${type}`);
+function servesAnotherType(model: ModelOnDisk, type: TaskType, { serving }: ServedModel): AutoglmError {
+  const does = serving?.taskTypes.join(", ") ?? "nothing";
+  return new AutoglmError(
+    "ModelDoesNotServeType",
+    `model ${model.name} does not do ${type}: it does ${does}`,
+  );
 }

@@ -1,6 +1,6 @@
 import { InferenceSession, Tensor as OnnxTensor } from "onnxruntime-node";
 import { PipelineFailure } from "../pipelines/failure.ts";
-import type { Session, Tensor } from "../pipelines/pipeline.ts";
+import type { Session, Tensor, TensorData } from "../pipelines/pipeline.ts";
 
 export type ExecutionProvider = "cpu" | "cuda";
 
@@ -11,25 +11,53 @@ export interface OnnxSessionOptions {
   readonly executionProviders: readonly ExecutionProvider[];
 }
 
+export interface LoadedSession {
+  readonly session: Session;
+  readonly provider: ExecutionProvider;
+  /** Why the first provider that was asked for is not the one. */
+  readonly fallbackReason?: string;
+}
+
 /**
  * A graph loaded in this process. Loading and running block the event loop: only for a process that does nothing else.
+ * Where a provider can't be had (no driver, no card, libraries that are not installed) the next one is taken.
  * @throws PipelineFailure `ModelLoadFailed` for a file that is no model, or one that this runtime can't run
  */
-export async function loadOnnxSession(file: string, options: OnnxSessionOptions): Promise<Session> {
+export async function loadOnnxSession(file: string, options: OnnxSessionOptions): Promise<LoadedSession> {
+  const { executionProviders } = options;
+  const [first = "cpu"] = executionProviders;
   try {
-    const session = await InferenceSession.create(file, {
-      intraOpNumThreads: options.threads,
-      interOpNumThreads: 1,
-      executionProviders: [...options.executionProviders],
-      graphOptimizationLevel: "all",
-      logSeverityLevel: 3,
-      // A waiting thread that spins takes the core from whatever else runs on the device.
-      extra: { session: { intra_op: { allow_spinning: "0" } } },
-    });
-    return new OnnxSession(session);
+    return { session: await createSession(file, options, executionProviders), provider: first };
   } catch (cause) {
-    throw new PipelineFailure("ModelLoadFailed", "ONNX Runtime can't load the model", { cause });
+    const others = executionProviders.slice(1);
+    if (others.length === 0)
+      throw new PipelineFailure("ModelLoadFailed", "ONNX Runtime can't load the model", { cause });
+    const loaded = await loadOnnxSession(file, { ...options, executionProviders: others });
+    return { ...loaded, fallbackReason: firstLine(cause) };
   }
+}
+
+async function createSession(
+  file: string,
+  { threads }: OnnxSessionOptions,
+  executionProviders: readonly ExecutionProvider[],
+): Promise<Session> {
+  const session = await InferenceSession.create(file, {
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    executionProviders: [...executionProviders],
+    graphOptimizationLevel: "all",
+    logSeverityLevel: 3,
+    // A waiting thread that spins takes the core from whatever else runs on the device.
+    extra: { session: { intra_op: { allow_spinning: "0" } } },
+  });
+  return new OnnxSession(session);
+}
+
+/** What the runtime says of a provider names libraries and devices, never input. */
+function firstLine(cause: unknown): string {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return message.split("\n", 1)[0]?.slice(0, 300) ?? "";
 }
 
 class OnnxSession implements Session {
@@ -53,6 +81,11 @@ class OnnxSession implements Session {
 
   float32(values: Float32Array, dims: readonly number[]): Tensor {
     return new OnnxTensor("float32", values, dims);
+  }
+
+  tensor(type: string, data: TensorData, dims: readonly number[]): Tensor {
+    // The runtime's types are narrower than its constructor, which checks the array against the type.
+    return new OnnxTensor(type as "float32", data as Float32Array, dims);
   }
 
   async run(feeds: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>> {

@@ -1,11 +1,14 @@
 import type { TaskType } from "@autoglm/api";
 import type { PipelineFailure } from "../pipelines/failure.ts";
 import type { PipelineItem, PipelineResult } from "../pipelines/pipeline.ts";
-import type { OnnxSessionOptions } from "./onnx-session.ts";
+import type { TensorConfig } from "../pipelines/tensor-contract.ts";
+import type { ExecutionProvider, OnnxSessionOptions } from "./onnx-session.ts";
+import type { PackedTensors } from "./packing.ts";
 
 /**
  * What the agent and an inference process say to each other, by structured clone. The agent asks one thing at a time;
- * each request is answered by `loaded`, `done` or `failed`, with `progress` any number of times before.
+ * each request is answered by `loaded`, `done`, `doneTensors` or `failed`, with `progress` and `token` any number of
+ * times before.
  */
 export type ToWorker =
   | ({
@@ -13,24 +16,36 @@ export type ToWorker =
       readonly directory: string;
       readonly contextLength: number;
     } & OnnxSessionOptions)
-  | { readonly kind: "run"; readonly items: readonly PipelineItem[] };
+  | { readonly kind: "run"; readonly items: readonly PipelineItem[]; readonly wantsTokens: boolean }
+  /** A run of items that are tensors and nothing else. */
+  | { readonly kind: "runTensors"; readonly packed: PackedTensors };
 
 export type FromWorker =
   | { readonly kind: "loaded"; readonly serving: Serving }
   | { readonly kind: "done"; readonly results: readonly PipelineResult[] }
+  /** Outputs of a run of tensors in which every item succeeded. */
+  | { readonly kind: "doneTensors"; readonly packed: PackedTensors }
   | { readonly kind: "failed"; readonly failure: FailureMessage }
   | { readonly kind: "progress" }
+  /** Text that an item of the run has come to since the last one. */
+  | { readonly kind: "token"; readonly index: number; readonly text: string }
   /** After `loaded`, unasked: a better budget than the first. */
   | { readonly kind: "calibrated"; readonly budget: number };
 
 /** What a loaded model does and how its work is batched. */
 export interface Serving {
-  readonly taskType: TaskType;
+  readonly taskTypes: readonly TaskType[];
   readonly maxItems: number;
-  /** UTF-16 units of an item that cost something. */
+  /** Units of an item that cost something. */
   readonly maxLength: number;
-  /** Rows × the longest of them, in UTF-16 units, up to which a batch gains; calibrated when idle. */
+  /** Rows × the longest of them up to which a batch gains; calibrated. */
   readonly budget: number;
+  /** Of a model that takes tensors. */
+  readonly contract?: TensorConfig | undefined;
+  /** What the graph runs on. */
+  readonly provider: ExecutionProvider;
+  /** Why it does not run on what was asked for. */
+  readonly fallbackReason?: string | undefined;
 }
 
 /** The stack and the cause stay behind: a cause may quote the input. */

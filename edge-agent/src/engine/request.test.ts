@@ -7,7 +7,7 @@ const result = (item: number): ItemResult => ({ item, stage: "final", ms: 1 });
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 function requestFor(items: AsyncIterable<ParsedItem>) {
-  return new InferenceRequest({ type: "text-classification", parameters: {}, items });
+  return new InferenceRequest(items);
 }
 
 async function* items(count: number, text = "x"): AsyncGenerator<ParsedItem> {
@@ -21,7 +21,7 @@ test("reads on as results are taken, by number and by length", async () => {
   ] as const) {
     const queued: number[] = [];
     const request = requestFor(items(1000, text));
-    void request.read((item) => queued.push(item));
+    void request.read(({ item }) => queued.push(item));
     const results = request.take();
     for (let taken = 0; taken < 10; taken++) {
       await turn();
@@ -36,7 +36,7 @@ test("reads on as results are taken, by number and by length", async () => {
 test("gives every result once, whatever the order, and ends", async () => {
   const queued: number[] = [];
   const request = requestFor(items(20));
-  void request.read((item) => queued.push(item));
+  void request.read(({ item }) => queued.push(item));
   await turn();
   for (const item of queued.toReversed()) request.settle(result(item));
   const taken: number[] = [];

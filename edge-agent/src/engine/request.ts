@@ -1,17 +1,14 @@
-import type { ItemResult, TaskType } from "@autoglm/api";
+import type { ItemResult } from "@autoglm/api";
 import type { ParsedItem } from "../parse/index.ts";
-import type { Parameters } from "../pipelines/pipeline.ts";
+import type { PipelineItem } from "../pipelines/pipeline.ts";
 
 /** Items of a request between being read and being taken by the caller. */
 const MAX_OPEN_ITEMS = 256;
-/** UTF-16 units of texts that wait; one item may exceed it. */
+/** UTF-16 units of texts and bytes of media that wait; one item may exceed it. */
 const MAX_OPEN_LENGTH = 4 * 1024 * 1024;
 
-export interface RequestOptions {
-  readonly type: TaskType;
-  readonly parameters: Parameters;
-  readonly items: AsyncIterable<ParsedItem>;
-}
+/** An item that the parser made something of. */
+export type WholeItem = Pick<PipelineItem, "text" | "fields" | "media"> & { readonly item: number };
 
 /**
  * One `infer` call: reads items as long as there is room for them, and holds results until they are taken.
@@ -21,7 +18,6 @@ export interface RequestOptions {
  * Every item read is settled once; the request ends when the source has ended and all are taken, or with an error.
  */
 export class InferenceRequest {
-  readonly parameters: Parameters;
   readonly #items: AsyncIterable<ParsedItem>;
   readonly #results: ItemResult[] = [];
   /** Lengths of items that are not taken yet. */
@@ -32,9 +28,8 @@ export class InferenceRequest {
   #over = false;
   #changed = Promise.withResolvers<void>();
 
-  constructor(options: RequestOptions) {
-    this.parameters = options.parameters;
-    this.#items = options.items;
+  constructor(items: AsyncIterable<ParsedItem>) {
+    this.#items = items;
   }
 
   /** The caller has left or the request failed: what is still queued for it may be dropped. */
@@ -43,14 +38,14 @@ export class InferenceRequest {
   }
 
   /** Reads the source to its end, no faster than results are taken. Never rejects: its failure ends the request. */
-  async read(enqueue: (item: number, text: string) => void): Promise<void> {
+  async read(enqueue: (item: WholeItem) => void): Promise<void> {
     try {
       for await (const parsed of this.#items) {
         if (this.#over) return;
-        const length = "text" in parsed ? parsed.text.length : 0;
+        const length = "text" in parsed ? heldLength(parsed) : 0;
         this.#open.set(parsed.item, length);
         this.#openLength += length;
-        if ("text" in parsed) enqueue(parsed.item, parsed.text);
+        if ("text" in parsed) enqueue(parsed);
         else this.settle({ item: parsed.item, stage: "final", ms: 0, error: parsed.error });
         while (this.#isFull() && !this.#over) await this.#changed.promise;
         if (this.#over) return;
@@ -105,4 +100,10 @@ export class InferenceRequest {
     this.#changed.resolve();
     this.#changed = Promise.withResolvers();
   }
+}
+
+function heldLength({ text, fields, media }: WholeItem): number {
+  let length = text.length + (media?.bytes.length ?? 0);
+  if (fields !== undefined) for (const field of Object.values(fields)) length += field.length;
+  return length;
 }

@@ -1,10 +1,14 @@
-import { toAutoglmError, type AutoglmError, type ItemResult } from "@autoglm/api";
+import { performance } from "node:perf_hooks";
+import { AutoglmError, toAutoglmError } from "@autoglm/api";
 import type { Log } from "@autoglm/telemetry";
+import type { PipelineItem, PipelineResult } from "../pipelines/pipeline.ts";
+import { sizeOfTensors } from "../pipelines/tensor-contract.ts";
 import { pickBatch } from "./batch.ts";
 import type { InferenceChild } from "./child.ts";
 import type { EvictionView } from "./eviction.ts";
+import { packTensors, unpackTensors } from "./packing.ts";
 import type { Serving } from "./protocol.ts";
-import type { InferenceRequest } from "./request.ts";
+import { TASK_RANK, type QueuedItem } from "./queued-item.ts";
 
 export interface ModelOnDisk {
   readonly name: string;
@@ -18,31 +22,30 @@ export interface ModelOnDisk {
   readonly digest: string;
 }
 
-export interface QueuedItem {
-  /** Counted over all models: the order of arrival. */
-  readonly sequence: number;
-  readonly request: InferenceRequest;
-  readonly item: number;
-  readonly text: string;
-  readonly length: number;
-  /** It was in a run that failed; see {@link ServedModel}. */
-  readonly alone: boolean;
-}
-
 interface Slot {
   readonly child: InferenceChild;
   busy: boolean;
+  /** What it is busy with came from tasks. */
+  isOnTask: boolean;
 }
 
 /** Items whose latency the reported median is taken over. */
 const RECENT_ITEMS = 100;
+/** A second message costs tens of microseconds on both sides: work of less than this is not split. */
+const WORTH_SPLITTING_MS = 0.4;
+/** A model whose processes end by themselves so often in this time is set aside. */
+const CRASHES = 3;
+const CRASH_WINDOW_MS = 600_000;
+/** So long after an online request one process is kept free of tasks, where there are several. */
+const ONLINE_MEMORY_MS = 10_000;
 
 /**
  * A model with its queue and its processes.
  *
  * A run that fails says nothing about which of its items did it. So each of them goes back to the head of the queue to run
  * alone, once; one that fails alone and was in a failed run before gets the error, and nobody else. A process that was
- * lost or killed is replaced when there is work.
+ * lost or killed is replaced when there is work. A model that loses its process three times in ten minutes is set aside:
+ * it gets no other one until somebody says so, because it would take the node with it.
  */
 export class ServedModel implements EvictionView {
   readonly model: ModelOnDisk;
@@ -50,6 +53,7 @@ export class ServedModel implements EvictionView {
   readonly threads: number;
   maxProcesses: number;
   readonly slots = new Set<Slot>();
+  /** By rank, then by arrival. */
   queue: QueuedItem[] = [];
   /** Known once a process has loaded the model. */
   serving: Serving | undefined;
@@ -60,7 +64,14 @@ export class ServedModel implements EvictionView {
   /** Callers that want it: loads and requests under way. */
   users = 0;
   lastUsed = 0;
+  /** Why it gets no process. */
+  setAside: AutoglmError | undefined;
+  onlineItems = 0;
+  readonly #crashes: number[] = [];
   readonly #itemMs: number[] = [];
+  /** Of the last runs, on average. */
+  #msPerUnit = 0;
+  #lastOnline = -Infinity;
   readonly #log: Log;
 
   constructor(
@@ -83,11 +94,13 @@ export class ServedModel implements EvictionView {
   }
 
   get idleProcesses(): number {
-    return this.idleSlots.length;
+    return this.processes - this.busyProcesses;
   }
 
   get busyProcesses(): number {
-    return this.processes - this.idleProcesses;
+    let count = 0;
+    for (const { busy } of this.slots) if (busy) count++;
+    return count;
   }
 
   get isIdle(): boolean {
@@ -105,27 +118,75 @@ export class ServedModel implements EvictionView {
 
   /** More waits than one run takes. */
   get isBacklogged(): boolean {
-    const waiting = this.queue.reduce((sum, { length }) => sum + length, 0);
-    return (
-      this.serving !== undefined &&
-      (waiting > this.serving.budget || this.queue.length > this.serving.maxItems)
-    );
+    if (this.serving === undefined) return false;
+    let units = 0;
+    let rows = 0;
+    for (const item of this.queue) {
+      units += item.length * item.rows;
+      rows += item.rows;
+    }
+    return units > this.serving.budget || rows > this.serving.maxItems;
   }
 
-  get oldestSequence(): number {
+  /** An online request waits, and what it waits for are items of tasks. */
+  get onlineWaitsForTasks(): boolean {
+    if ((this.queue[0]?.rank ?? TASK_RANK) >= TASK_RANK) return false;
+    for (const { busy, isOnTask } of this.slots) if (!busy || !isOnTask) return false;
+    return true;
+  }
+
+  /** The first of the queue is an online request, and all that runs are items of tasks. */
+  get onlineRunsBesideTasks(): boolean {
+    if (this.firstRank >= TASK_RANK) return false;
+    for (const { busy, isOnTask } of this.slots) if (busy && !isOnTask) return false;
+    return true;
+  }
+
+  /** Whether the first of the queue may have an idle process now. */
+  get mayTakeProcess(): boolean {
+    const first = this.queue[0];
+    if (first === undefined || first.rank < TASK_RANK) return true;
+    const isServingOnline = performance.now() - this.#lastOnline < ONLINE_MEMORY_MS;
+    return !isServingOnline || this.slots.size < 2 || this.idleProcesses > 1;
+  }
+
+  get firstRank(): number {
+    return this.queue[0]?.rank ?? Infinity;
+  }
+
+  get firstSequence(): number {
     return this.queue[0]?.sequence ?? Infinity;
   }
 
-  /** Items whose request has ended are not worth a run. */
-  dropOver(): void {
-    if (this.queue.some(({ request }) => request.over))
-      this.queue = this.queue.filter(({ request }) => !request.over);
+  /** Milliseconds after which what waits now will have been answered, as far as one can tell. */
+  get backlogMs(): number {
+    let units = 0;
+    for (const { length, rows } of this.queue) units += length * rows;
+    return (units * this.#msPerUnit) / Math.max(1, this.slots.size);
   }
 
-  /** Ends every request with items here: there is no process, and none can be started. */
+  /** Items that nobody waits for are not worth a run; those whose time is over get to know it. */
+  dropOver(now: number): void {
+    if (!this.queue.some(({ owner, deadline }) => owner.over || deadline <= now)) return;
+    const kept: QueuedItem[] = [];
+    for (const item of this.queue) {
+      if (!item.owner.over && item.deadline > now) {
+        kept.push(item);
+        continue;
+      }
+      if (item.rank < TASK_RANK) this.onlineItems--;
+      if (!item.owner.over)
+        item.owner.fail(new AutoglmError("Timeout", "the deadline passed before its turn came"));
+    }
+    this.queue = kept;
+  }
+
+  /** Ends everything that waits here: there is no process, and none can be started. */
   failAll(error: unknown): void {
-    for (const { request } of this.queue) request.fail(error);
+    const { queue } = this;
     this.queue = [];
+    this.onlineItems = 0;
+    for (const { owner } of queue) owner.fail(toAutoglmError(error));
   }
 
   /** A further process could not be started: those that there are go on alone. */
@@ -134,9 +195,18 @@ export class ServedModel implements EvictionView {
     this.maxProcesses = Math.max(1, this.slots.size);
   }
 
-  enqueue(item: Omit<QueuedItem, "length" | "alone">): void {
-    const length = Math.max(1, Math.min(item.text.length, this.serving?.maxLength ?? Infinity));
-    this.queue.push({ ...item, length, alone: false });
+  enqueue(item: Omit<QueuedItem, "length" | "rows" | "alone">): void {
+    const queued = { ...item, ...this.#sizeOf(item.item), alone: false };
+    if (item.rank < TASK_RANK) {
+      this.onlineItems++;
+      this.#lastOnline = performance.now();
+    }
+    const last = this.queue.at(-1);
+    if (last === undefined || last.rank <= item.rank) this.queue.push(queued);
+    else {
+      const position = this.queue.findIndex(({ rank }) => rank > item.rank);
+      this.queue.splice(position, 0, queued);
+    }
   }
 
   addProcess(child: InferenceChild, serving: Serving): void {
@@ -144,7 +214,7 @@ export class ServedModel implements EvictionView {
     child.onCalibrated = (budget) => {
       if (this.serving !== undefined) this.serving = { ...this.serving, budget };
     };
-    const slot = { child, busy: false };
+    const slot = { child, busy: false, isOnTask: false };
     this.slots.add(slot);
     void child.measureMemory();
     void child.exited.then(() => this.#remove(slot));
@@ -155,50 +225,138 @@ export class ServedModel implements EvictionView {
     await slot.child.kill();
   }
 
+  /** Counts a process that ended by itself; sets the model aside when it was one too many. */
+  noteCrash(error: AutoglmError): void {
+    const now = performance.now();
+    while ((this.#crashes[0] ?? now) < now - CRASH_WINDOW_MS) this.#crashes.shift();
+    if (this.#crashes.push(now) < CRASHES) return;
+    const how = describeExit(error);
+    this.setAside = new AutoglmError(
+      "ModelSetAside",
+      `model ${this.model.name} is set aside: its process ended by itself ${CRASHES} times in ${CRASH_WINDOW_MS / 60_000} minutes, ${how}; ` +
+        `look for its reason in the log of the agent, then POST /v2/repository/models/${this.model.name}/load, or give it other files`,
+      { cause: error, details: { crashes: this.#crashes.length } },
+    );
+    this.#log.error({ error: this.setAside }, "the model is set aside");
+    this.failAll(this.setAside);
+  }
+
+  /** Somebody has looked at it: it gets a process again. */
+  takeBack(): void {
+    this.setAside = undefined;
+    this.#crashes.length = 0;
+  }
+
   /** Gives a batch to an idle process; resolves when that has answered or failed. */
-  async dispatch(slot: Slot, silenceMs: number): Promise<void> {
-    const { maxItems = 1, budget = 1 } = this.serving ?? {};
-    const limits = { maxItems, budget, idleProcesses: this.idleProcesses };
-    const picked = new Set(pickBatch(this.queue, limits));
-    const batch = this.queue.filter((_, index) => picked.has(index));
-    this.queue = this.queue.filter((_, index) => !picked.has(index));
+  async dispatch(
+    slot: Slot,
+    options: { readonly silenceMs: number; readonly processes: number },
+  ): Promise<void> {
+    const batch = this.#takeBatch(options.processes);
     slot.busy = true;
+    slot.isOnTask = (batch[0]?.rank ?? 0) >= TASK_RANK;
     const start = performance.now();
     try {
-      const items = batch.map(({ text, request }) => ({ text, parameters: request.parameters }));
-      const { results } = await slot.child.call<"done">({ kind: "run", items }, silenceMs);
-      const ms = roundMs((performance.now() - start) / batch.length);
-      for (const [index, { request, item }] of batch.entries()) {
-        const result = results[index] ?? {
-          error: { code: "Internal", message: "the pipeline gave no result" },
-        };
-        request.settle({ item, stage: "final", ms, ...result });
-        if (this.#itemMs.push(ms) > RECENT_ITEMS) this.#itemMs.shift();
-      }
+      const results = await runItems(slot.child, batch, options.silenceMs);
+      this.#settle(batch, results, performance.now() - start);
     } catch (thrown) {
-      this.#retryAlone(batch, toAutoglmError(thrown), roundMs(performance.now() - start));
-      if (!slot.child.alive || toAutoglmError(thrown).code === "InferenceTimedOut")
-        await this.removeProcess(slot);
+      const error = toAutoglmError(thrown);
+      if (!slot.child.alive || error.code === "InferenceTimedOut") await this.removeProcess(slot);
+      this.#retryAlone(batch, error, roundMs(performance.now() - start));
+      if (error.code === "InferenceWorkerLost") this.noteCrash(error);
     } finally {
       slot.busy = false;
     }
   }
 
+  #takeBatch(processes: number): readonly QueuedItem[] {
+    const { maxItems = 1, budget = 1 } = this.serving ?? {};
+    const isWorthSplitting = this.#msPerUnit === 0 || this.backlogMs * this.slots.size > WORTH_SPLITTING_MS;
+    const idleProcesses = isWorthSplitting ? processes : 1;
+    const positions = pickBatch(this.queue, { maxItems, budget, idleProcesses });
+    const batch: QueuedItem[] = [];
+    for (const position of positions) {
+      const item = this.queue[position];
+      if (item === undefined) continue;
+      batch.push(item);
+      if (item.rank < TASK_RANK) this.onlineItems--;
+    }
+    if (batch.length === this.queue.length) this.queue = [];
+    else {
+      const picked = new Set(positions);
+      this.queue = this.queue.filter((_, position) => !picked.has(position));
+    }
+    return batch;
+  }
+
+  #settle(batch: readonly QueuedItem[], results: readonly PipelineResult[], runMs: number): void {
+    let units = 0;
+    for (const { length, rows } of batch) units += length * rows;
+    this.#msPerUnit = this.#msPerUnit === 0 ? runMs / units : this.#msPerUnit * 0.9 + (0.1 * runMs) / units;
+    const ms = roundMs(runMs / batch.length);
+    if (this.#itemMs.push(ms) > RECENT_ITEMS) this.#itemMs.shift();
+    for (let index = 0; index < batch.length; index++) {
+      const result = results[index];
+      if (result === undefined)
+        batch[index]?.owner.fail(new AutoglmError("Internal", "the pipeline gave no result"));
+      else batch[index]?.owner.settle(result, ms);
+    }
+  }
+
   #retryAlone(batch: readonly QueuedItem[], error: AutoglmError, ms: number): void {
-    this.#log.warn({ error, items: batch.length }, "a run failed");
+    this.#log.warn({ error, items: batch.length, ms }, "a run failed");
     const [only] = batch;
-    if (batch.length === 1 && only?.alone === true) {
-      const { code, message } = error;
-      const result: ItemResult = { item: only.item, stage: "final", ms, error: { code, message } };
-      only.request.settle(result);
-    } else {
+    if (batch.length === 1 && only?.alone === true) only.owner.fail(error);
+    else {
+      for (const { rank } of batch) if (rank < TASK_RANK) this.onlineItems++;
       this.queue.unshift(...batch.map((item) => ({ ...item, alone: true })));
     }
+  }
+
+  #sizeOf({ text, fields, tensors }: PipelineItem): { readonly length: number; readonly rows: number } {
+    const { contract, maxLength = Infinity } = this.serving ?? {};
+    if (tensors !== undefined && contract !== undefined) return sizeOfTensors(contract, tensors);
+    let length = text.length;
+    if (fields !== undefined) for (const field of Object.values(fields)) length += field.length;
+    return { length: Math.max(1, Math.min(length, maxLength)), rows: 1 };
   }
 
   #remove(slot: Slot): void {
     if (this.slots.delete(slot)) this.reservedProcesses--;
   }
+}
+
+async function runItems(
+  child: InferenceChild,
+  batch: readonly QueuedItem[],
+  silenceMs: number,
+): Promise<readonly PipelineResult[]> {
+  const onToken = (index: number, text: string) => batch[index]?.owner.onToken?.(text);
+  const tensors: (readonly NonNullable<PipelineItem["tensors"]>[number][])[] = [];
+  for (const { item } of batch)
+    if (item.tensors !== undefined && item.type === "tensor") tensors.push(item.tensors);
+  const message =
+    tensors.length === batch.length
+      ? ({ kind: "runTensors", packed: packTensors(tensors) } as const)
+      : ({
+          kind: "run",
+          items: batch.map(({ item }) => item),
+          wantsTokens: batch.some(({ owner }) => owner.onToken !== undefined),
+        } as const);
+  const answer = await child.call<"done" | "doneTensors">(message, silenceMs, onToken);
+  if (answer.kind === "done") return answer.results;
+  return unpackTensors(answer.packed).map((outputs) => ({
+    output: { type: "tensor", outputs: [], scoreSource: "none" },
+    tensors: outputs,
+  }));
+}
+
+/** For an error of a lost process, how it ended. */
+function describeExit({ details }: AutoglmError): string {
+  const { code, signal } = details;
+  if (typeof signal === "string")
+    return `the last time by ${signal}${signal === "SIGKILL" ? " (out of memory?)" : ""}`;
+  return typeof code === "number" ? `the last time with exit code ${code}` : "the last time without a word";
 }
 
 const roundMs = (ms: number) => Math.round(ms * 1000) / 1000;

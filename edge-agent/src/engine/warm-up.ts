@@ -1,6 +1,11 @@
-import { setImmediate } from "node:timers/promises";
-import type { Pipeline, PipelineItem } from "../pipelines/pipeline.ts";
-import type { Serving } from "./protocol.ts";
+/**
+ * Runs every shape that work will have once before the model counts as ready, so that no request pays for first
+ * allocations, and takes the time of each: a larger run is worth its delay only where it costs less per unit.
+ */
+import type { TaskType } from "@autoglm/api";
+import type { NamedTensor, Pipeline, PipelineItem } from "../pipelines/pipeline.ts";
+import { isPadded, type TensorConfig } from "../pipelines/tensor-contract.ts";
+import { elementCount, newTensorData } from "../pipelines/tensor-data.ts";
 
 /** Until calibration is done; a gain over single items for every model that was measured. */
 const FIRST_BUDGET = 256;
@@ -8,51 +13,112 @@ const BUDGETS = [128, 256, 512, 1024] as const;
 const CALIBRATION_LENGTH = 32;
 /** A larger budget delays what waits behind it; it has to gain this much. */
 const WORTHWHILE_GAIN = 1.05;
+/** Of all shapes together, and of the shape beyond which larger ones are not tried. */
+const WARM_UP_MS = 5000;
+const LONGEST_RUN_MS = 250;
 
-/** Runs the smallest and the largest shape once, so that no request pays for first allocations. */
-export async function warmUp(pipeline: Pipeline): Promise<Serving> {
-  const { taskType, batching } = pipeline;
-  const { maxItems, maxLength } = batching;
-  await timeRun(pipeline, [sample(1)]);
-  if (maxItems === 1) return { taskType, maxItems, maxLength, budget: maxLength };
-  await timeRun(pipeline, [sample(maxLength)]);
-  return { taskType, maxItems, maxLength, budget: FIRST_BUDGET };
+export type SampleOf = (length: number) => PipelineItem;
+
+/** A text of that many characters, or tensors of that size along the padded axis. */
+export function samplesFor(pipeline: Pipeline, contract: TensorConfig | undefined): SampleOf {
+  const type: TaskType = pipeline.taskTypes[0] ?? "text-classification";
+  if (contract === undefined)
+    return (length) => ({ type, text: "样".repeat(length), parameters: { maxNewTokens: 2 } });
+  return (length) => ({ type, text: "", tensors: sampleTensors(contract, length), parameters: {} });
+}
+
+function sampleTensors(contract: TensorConfig, length: number): NamedTensor[] {
+  return contract.inputs.map(({ name, datatype, shape: declared }) => {
+    const shape = declared.map((size, axis) => {
+      if (size !== -1) return size;
+      return isPadded(declared, contract.paddedAxis) && axis === contract.paddedAxis ? length : 1;
+    });
+    return { name, datatype, shape, data: newTensorData(datatype, elementCount(shape)) };
+  });
 }
 
 /**
- * Finds the budget of padded characters per run that costs the least processor time per character; that, unlike time
- * by the clock, is the same on a busy machine.
+ * @param sampleOf see {@link samplesFor}
+ * @returns the budget of padded units per run to begin with
+ */
+export async function warmUp(pipeline: Pipeline, sampleOf: SampleOf): Promise<number> {
+  const { maxItems, maxLength } = pipeline.batching;
+  const start = performance.now();
+  const isOver = () => performance.now() - start > WARM_UP_MS;
+  const lengths = powersOfTwo(maxLength);
+  let longest = 1;
+  for (const length of lengths) {
+    const before = performance.now();
+    await pipeline.run([sampleOf(length)], NO_HOOKS);
+    longest = length;
+    if (isOver() || performance.now() - before > LONGEST_RUN_MS) break;
+  }
+  if (maxItems === 1) return maxLength;
+  const budget = maxLength === 1 ? maxItems : FIRST_BUDGET;
+  for (const length of lengths.filter((candidate) => candidate <= longest)) {
+    for (const rows of powersOfTwo(Math.min(maxItems, Math.floor(budget / length)))) {
+      if (rows === 1) continue;
+      if (isOver()) return budget;
+      const before = performance.now();
+      await pipeline.run(rowsOf(sampleOf, rows, length), NO_HOOKS);
+      if (performance.now() - before <= LONGEST_RUN_MS) continue;
+      if (maxLength === 1) return rows;
+      break;
+    }
+  }
+  return budget;
+}
+
+/**
+ * Finds the budget of padded units per run that costs the least processor time per unit; that, unlike time by the
+ * clock, is the same on a busy machine.
  * @param isIdle asked before every run: real work goes first
  * @returns undefined when there is nothing to choose, or real work came
  */
-export async function calibrate(pipeline: Pipeline, isIdle: () => boolean): Promise<number | undefined> {
+export async function calibrate(
+  pipeline: Pipeline,
+  sampleOf: SampleOf,
+  isIdle: () => boolean,
+): Promise<number | undefined> {
+  const { maxItems, maxLength } = pipeline.batching;
+  if (maxItems === 1 || maxLength === 1) return undefined;
+  const length = Math.min(CALIBRATION_LENGTH, maxLength);
   let best: { readonly budget: number; readonly rate: number } | undefined;
   for (const budget of BUDGETS) {
-    const rows = budget / CALIBRATION_LENGTH;
-    if (rows > pipeline.batching.maxItems) break;
-    const items = Array.from({ length: rows }, () => sample(CALIBRATION_LENGTH));
+    const rows = Math.floor(budget / length);
+    if (rows > maxItems) break;
+    const items = rowsOf(sampleOf, rows, length);
     let cost = Infinity;
     for (let repetition = 0; repetition < 2; repetition++) {
       if (!isIdle()) return undefined;
       cost = Math.min(cost, await timeRun(pipeline, items));
       // Lets a message in that has arrived meanwhile.
-      await setImmediate();
+      await nextTurn();
     }
     const rate = budget / cost;
     if (best === undefined || rate > best.rate * WORTHWHILE_GAIN) best = { budget, rate };
   }
-  return pipeline.batching.maxItems === 1 ? undefined : best?.budget;
+  return best?.budget;
 }
 
-const sample = (length: number): PipelineItem => ({
-  text: "样".repeat(length),
-  parameters: { maxNewTokens: 2 },
-});
+const NO_HOOKS = { onProgress: () => undefined };
+
+const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+const rowsOf = (sampleOf: SampleOf, rows: number, length: number) =>
+  Array.from({ length: rows }, () => sampleOf(length));
+
+/** 1, 2, 4, … and the largest itself. */
+function powersOfTwo(largest: number): readonly number[] {
+  const sizes: number[] = [];
+  for (let size = 1; size < largest; size *= 2) sizes.push(size);
+  return [...sizes, Math.max(1, largest)];
+}
 
 /** Processor milliseconds. */
 async function timeRun(pipeline: Pipeline, items: readonly PipelineItem[]): Promise<number> {
   const start = process.cpuUsage();
-  await pipeline.run(items, () => undefined);
+  await pipeline.run(items, NO_HOOKS);
   const { user, system } = process.cpuUsage(start);
   return (user + system) / 1000;
 }

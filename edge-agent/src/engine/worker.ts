@@ -6,10 +6,12 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { createPipeline } from "../pipelines/create.ts";
 import { PipelineFailure } from "../pipelines/failure.ts";
-import type { Pipeline } from "../pipelines/pipeline.ts";
+import type { Pipeline, PipelineItem } from "../pipelines/pipeline.ts";
+import { tensorConfigSchema, type TensorConfig } from "../pipelines/tensor-contract.ts";
 import { loadOnnxSession } from "./onnx-session.ts";
+import { packTensors, unpackTensors } from "./packing.ts";
 import type { FailureMessage, FromWorker, ToWorker } from "./protocol.ts";
-import { calibrate, warmUp } from "./warm-up.ts";
+import { calibrate, samplesFor, warmUp, type SampleOf } from "./warm-up.ts";
 
 /** Progress is said at most so often, not once per token. */
 const PROGRESS_INTERVAL_MS = 500;
@@ -17,6 +19,7 @@ const PROGRESS_INTERVAL_MS = 500;
 const CALIBRATION_PAUSE_MS = 50;
 
 let pipeline: Pipeline | undefined;
+let sampleOf: SampleOf | undefined;
 let lastProgress = 0;
 /** Requests that are not answered yet. */
 let open = 0;
@@ -66,25 +69,46 @@ function placeOf(thrown: unknown): string {
 }
 
 async function answer(message: ToWorker): Promise<FromWorker> {
-  return message.kind === "load" ? load(message) : run(message);
+  switch (message.kind) {
+    case "load":
+      return load(message);
+    case "run":
+      return run(message);
+    case "runTensors":
+      return runTensors(message);
+  }
 }
 
 async function load(message: Extract<ToWorker, { kind: "load" }>): Promise<FromWorker> {
   const readJson = (name: string) => readModelJson(path.join(message.directory, name));
   const config = await readJson("pipeline.json");
-  const session = await loadOnnxSession(path.join(message.directory, "model.onnx"), message);
-  pipeline = await createPipeline(session, {
+  const loaded = await loadOnnxSession(path.join(message.directory, "model.onnx"), message);
+  pipeline = await createPipeline(loaded.session, {
     config,
     contextLength: message.contextLength,
     readJson,
   });
-  return { kind: "loaded", serving: await warmUp(pipeline) };
+  const contract = contractOf(config);
+  sampleOf = samplesFor(pipeline, contract);
+  const budget = await warmUp(pipeline, sampleOf);
+  const { taskTypes, batching } = pipeline;
+  const { provider, fallbackReason } = loaded;
+  const { maxItems, maxLength } = batching;
+  return {
+    kind: "loaded",
+    serving: { taskTypes, maxItems, maxLength, budget, contract, provider, fallbackReason },
+  };
+}
+
+function contractOf(config: unknown): TensorConfig | undefined {
+  const parsed = tensorConfigSchema.safeParse(config);
+  return parsed.success ? parsed.data : undefined;
 }
 
 async function calibrateNow(): Promise<void> {
-  if (pipeline === undefined || open > 0) return;
+  if (pipeline === undefined || sampleOf === undefined || open > 0) return;
   try {
-    const budget = await calibrate(pipeline, () => open === 0);
+    const budget = await calibrate(pipeline, sampleOf, () => open === 0);
     isCalibrated = budget !== undefined || open === 0;
     if (budget !== undefined) say({ kind: "calibrated", budget });
   } catch {
@@ -107,14 +131,43 @@ async function readModelJson(file: string): Promise<unknown> {
   }
 }
 
-async function run({ items }: Extract<ToWorker, { kind: "run" }>): Promise<FromWorker> {
+async function run({ items, wantsTokens }: Extract<ToWorker, { kind: "run" }>): Promise<FromWorker> {
   if (pipeline === undefined) throw new Error("no model is loaded");
-  // A lone surrogate is no character: the tokenizers expect none, and UTF-8 has none. Offsets stay the same.
-  const wellFormed = items.map(({ text, parameters }) => ({
+  const onToken = wantsTokens
+    ? (index: number, text: string) => say({ kind: "token", index, text })
+    : undefined;
+  const results = await pipeline.run(items.map(withWellFormedText), { onProgress: sayProgress, onToken });
+  return { kind: "done", results };
+}
+
+/** A lone surrogate is no character: the tokenizers expect none, and UTF-8 has none. Offsets stay the same. */
+function withWellFormedText(item: PipelineItem): PipelineItem {
+  const { text, fields, messages } = item;
+  return {
+    ...item,
     text: text.toWellFormed(),
-    parameters,
+    fields:
+      fields === undefined
+        ? undefined
+        : Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, value.toWellFormed()])),
+    messages: messages?.map(({ role, content }) => ({ role, content: content.toWellFormed() })),
+  };
+}
+
+async function runTensors({ packed }: Extract<ToWorker, { kind: "runTensors" }>): Promise<FromWorker> {
+  if (pipeline === undefined) throw new Error("no model is loaded");
+  const items = unpackTensors(packed).map((tensors) => ({
+    type: "tensor" as const,
+    text: "",
+    tensors,
+    parameters: {},
   }));
-  return { kind: "done", results: await pipeline.run(wellFormed, sayProgress) };
+  const results = await pipeline.run(items, { onProgress: sayProgress });
+  const outputs = results.map((result) => ("tensors" in result ? (result.tensors ?? []) : undefined));
+  const whole = outputs.filter((tensors) => tensors !== undefined);
+  return whole.length === results.length
+    ? { kind: "doneTensors", packed: packTensors(whole) }
+    : { kind: "done", results };
 }
 
 function sayProgress(): void {

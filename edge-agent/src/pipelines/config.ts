@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { spacyNerConfigSchema } from "./spacy-config.ts";
 import { list, table } from "./tables.ts";
+import { tensorConfigSchema } from "./tensor-contract.ts";
 
 export { lookUp } from "./tables.ts";
 
@@ -50,6 +51,7 @@ export const kvDecoderConfigSchema = z.object({
 export type KvDecoderConfig = z.infer<typeof kvDecoderConfigSchema>;
 
 export const pipelineConfigSchema = z.discriminatedUnion("kind", [
+  tensorConfigSchema,
   charCnnClassifierConfigSchema,
   lacTaggerConfigSchema,
   spacyNerConfigSchema,

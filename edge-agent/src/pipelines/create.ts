@@ -3,6 +3,7 @@ import { pipelineConfigSchema } from "./config.ts";
 import { PipelineFailure } from "./failure.ts";
 import { LacTagger } from "./lac-tagger.ts";
 import type { Pipeline, PipelineFiles, Session } from "./pipeline.ts";
+import { TensorPipeline } from "./tensor.ts";
 
 /**
  * The pipeline that the model's `pipeline.json` names.
@@ -20,6 +21,8 @@ export async function createPipeline(session: Session, files: PipelineFiles): Pr
   }
   const config = parsed.data;
   switch (config.kind) {
+    case "tensor":
+      return new TensorPipeline(session, config);
     case "char-cnn-classifier":
       return new CharCnnClassifier(session, config);
     case "lac-tagger":

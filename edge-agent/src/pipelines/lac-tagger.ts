@@ -8,6 +8,7 @@ import {
   type Pipeline,
   type PipelineItem,
   type PipelineResult,
+  type RunHooks,
   type Session,
 } from "./pipeline.ts";
 
@@ -54,7 +55,7 @@ export class LacTagger implements Pipeline {
     this.batching = { maxItems: MAX_BATCH_ITEMS, maxLength: contextLength };
   }
 
-  async run(items: readonly PipelineItem[], onProgress: () => void): Promise<readonly PipelineResult[]> {
+  async run(items: readonly PipelineItem[], { onProgress }: RunHooks): Promise<readonly PipelineResult[]> {
     const entities: Entity[][] = items.map(() => []);
     const pieces = items.flatMap(({ text }, item) => this.#piecesOf(text, item));
     for (let at = 0; at < pieces.length; at += MAX_BATCH_ITEMS) {

@@ -12,6 +12,8 @@ export interface Session {
   int64(ids: ArrayLike<number>, dims: readonly number[]): Tensor;
   int32(values: ArrayLike<number>, dims: readonly number[]): Tensor;
   float32(values: Float32Array, dims: readonly number[]): Tensor;
+  /** @param type the runtime's own name of the datatype */
+  tensor(type: string, data: TensorData, dims: readonly number[]): Tensor;
   run(feeds: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>>;
 }
 

@@ -1,0 +1,94 @@
+import { AutoglmError, toAutoglmError } from "@autoglm/api";
+import type { PipelineItem } from "../pipelines/pipeline.ts";
+import { DEFAULT_RANK, type ItemOwner } from "./queued-item.ts";
+import type { ModelOnDisk, ServedModel } from "./served-model.ts";
+
+export interface OnlineRequest {
+  readonly model: ModelOnDisk;
+  readonly item: PipelineItem;
+  /** 1 is the most urgent; default 1000. */
+  readonly priority?: number | undefined;
+  /** On the clock of `performance.now()`; default none. */
+  readonly deadline?: number | undefined;
+  readonly owner: ItemOwner;
+}
+
+export interface OnlineQueueOptions {
+  /** Requests that may wait for one model. */
+  readonly limit: number;
+  readonly find: (model: ModelOnDisk) => ServedModel | undefined;
+  /** Counts a user of the model. */
+  readonly use: (model: ModelOnDisk) => Promise<ServedModel>;
+  readonly release: (served: ServedModel) => void;
+  readonly ensureLoaded: (served: ServedModel) => Promise<number>;
+  readonly nextSequence: () => number;
+  readonly schedule: () => void;
+}
+
+/** The shortest time after which a refused client may ask again. */
+const LEAST_RETRY_MS = 1000;
+
+/**
+ * Online requests on their way into the queue of their model: at once where a process has the model, else once it is
+ * loaded. Both count towards the limit, so that a cold model takes no more memory than a busy one.
+ */
+export class OnlineQueue {
+  readonly #options: OnlineQueueOptions;
+  /** By digest: requests that wait for their model to be loaded. */
+  readonly #loading = new Map<string, number>();
+
+  constructor(options: OnlineQueueOptions) {
+    this.#options = options;
+  }
+
+  submit(request: OnlineRequest): void {
+    const { find, limit } = this.#options;
+    const served = find(request.model);
+    if (served?.setAside !== undefined) throw served.setAside;
+    const waiting = (served?.onlineItems ?? 0) + (this.#loading.get(request.model.digest) ?? 0);
+    if (waiting >= limit) throw queueFull(request.model, limit, served?.backlogMs ?? 0);
+    if (served !== undefined && served.slots.size > 0) this.#enqueue(served, request);
+    else void this.#loadThenEnqueue(request);
+  }
+
+  #enqueue(
+    served: ServedModel,
+    { item, priority = DEFAULT_RANK, deadline = Infinity, owner }: OnlineRequest,
+  ): void {
+    const { serving, model } = served;
+    if (serving !== undefined && !serving.taskTypes.includes(item.type)) {
+      const message = `model ${model.name} does not do ${item.type}: it does ${serving.taskTypes.join(", ")}`;
+      owner.fail(new AutoglmError("ModelDoesNotServeType", message));
+      return;
+    }
+    served.enqueue({ sequence: this.#options.nextSequence(), rank: priority, item, deadline, owner });
+    this.#options.schedule();
+  }
+
+  async #loadThenEnqueue(request: OnlineRequest): Promise<void> {
+    const { use, release, ensureLoaded } = this.#options;
+    const { digest } = request.model;
+    this.#loading.set(digest, (this.#loading.get(digest) ?? 0) + 1);
+    try {
+      const served = await use(request.model);
+      try {
+        await ensureLoaded(served);
+        this.#enqueue(served, request);
+      } finally {
+        release(served);
+      }
+    } catch (error) {
+      request.owner.fail(toAutoglmError(error));
+    } finally {
+      const left = (this.#loading.get(digest) ?? 1) - 1;
+      if (left === 0) this.#loading.delete(digest);
+      else this.#loading.set(digest, left);
+    }
+  }
+}
+
+function queueFull(model: ModelOnDisk, limit: number, backlogMs: number): AutoglmError {
+  const afterMs = Math.max(LEAST_RETRY_MS, Math.ceil(backlogMs));
+  const message = `${limit} requests wait for model ${model.name}, as many as AUTOGLM_QUEUE_LIMIT allows; try again after ${Math.ceil(afterMs / 1000)} s`;
+  return new AutoglmError("QueueFull", message, { retry: { afterMs } });
+}

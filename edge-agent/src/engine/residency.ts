@@ -1,0 +1,76 @@
+import { AutoglmError } from "@autoglm/api";
+import { chooseVictim } from "./eviction.ts";
+import type { ServedModel } from "./served-model.ts";
+
+/**
+ * Which models have memory. Each process counts with what its model declares. To make room, idle extra processes go first,
+ * then the idle model that was used longest ago, one that no request is open for before others. While nothing is idle,
+ * loading waits. Loads take their room one after the other.
+ */
+export class Residency {
+  readonly #models: Map<string, ServedModel>;
+  readonly #budgetBytes: number;
+  #turn: Promise<unknown> = Promise.resolve();
+  #changed: PromiseWithResolvers<void> | undefined;
+
+  constructor(models: Map<string, ServedModel>, budgetBytes: number) {
+    this.#models = models;
+    this.#budgetBytes = budgetBytes;
+  }
+
+  /** Something became idle or ended: who waits for room looks again. */
+  noteChange(): void {
+    this.#changed?.resolve();
+    this.#changed = undefined;
+  }
+
+  /**
+   * Reserves memory for one process of the model.
+   * @throws AutoglmError `ModelLoadFailed` for a model that can never fit, `Aborted` when nobody wants it any more
+   */
+  takeRoom(served: ServedModel): Promise<void> {
+    const turn = this.#turn.then(() => this.#makeRoom(served));
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  hasRoomFor(bytes: number): boolean {
+    let reserved = 0;
+    for (const { model, reservedProcesses } of this.#models.values())
+      reserved += model.memoryBytes * reservedProcesses;
+    return reserved + bytes <= this.#budgetBytes;
+  }
+
+  async removeIdleProcesses(served: ServedModel): Promise<void> {
+    await Promise.all(served.idleSlots.map((slot) => served.removeProcess(slot)));
+    this.#forget(served);
+  }
+
+  async #makeRoom(served: ServedModel): Promise<void> {
+    const { memoryBytes, name } = served.model;
+    if (memoryBytes > this.#budgetBytes) {
+      const message = `model ${name} needs ${memoryBytes} bytes of memory, the node has ${this.#budgetBytes} for models; raise AUTOGLM_MEMORY_BUDGET or take a smaller variant`;
+      throw new AutoglmError("ModelLoadFailed", message, { retry: "never" });
+    }
+    while (!this.hasRoomFor(memoryBytes)) {
+      if (served.users === 0)
+        throw new AutoglmError("Aborted", "nobody waits for the model", { retry: "never" });
+      const victim = chooseVictim([...this.#models.values()]);
+      const [slot] = victim?.idleSlots ?? [];
+      if (victim === undefined || slot === undefined) {
+        this.#changed ??= Promise.withResolvers<void>();
+        await this.#changed.promise;
+      } else {
+        await victim.removeProcess(slot);
+        this.#forget(victim);
+      }
+    }
+    served.reservedProcesses++;
+  }
+
+  /** A model that was set aside is remembered for that. */
+  #forget(served: ServedModel): void {
+    if (served.slots.size === 0 && served.users === 0 && served.setAside === undefined)
+      this.#models.delete(served.model.digest);
+  }
+}
