@@ -5,7 +5,7 @@
  *
  *   node hack/build.ts [--only operator|edge-agent|cli] [--outdir dist]
  */
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "esbuild";
@@ -15,7 +15,7 @@ const PROGRAMS = {
   // The engine forks worker.js, which it looks for beside its own file.
   "edge-agent": {
     entryPoints: { main: "edge-agent/src/main.ts", worker: "edge-agent/src/engine/worker.ts" },
-    external: ["onnxruntime-node"],
+    external: ["onnxruntime-node", "sharp"],
   },
   cli: { entryPoints: { main: "cli/src/main.ts" }, external: [] },
 } satisfies Record<string, { entryPoints: Record<string, string>; external: string[] }>;
@@ -57,6 +57,8 @@ export async function buildPrograms(options: BuildOptions = {}): Promise<Readonl
       },
       logLevel: "warning",
     });
+    // The operator looks for its library of prompts beside its own file.
+    if (name === "operator") await cp(join(ROOT, "prompts"), join(folder, "prompts"), { recursive: true });
     await writeFile(join(folder, "package.json"), '{ "type": "module" }\n');
     mains.set(name, join(folder, "main.js"));
   }

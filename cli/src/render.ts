@@ -13,13 +13,19 @@ export function renderResult(record: ResultRecord, format: ResultFormat, task?: 
   return format === "json" ? printable(renderJson(record, task)) : renderText(record, task);
 }
 
-function renderJson({ item, run, stage, output, error, node, ms }: ResultRecord, task?: string): string {
+function renderJson(record: ResultRecord, task?: string): string {
+  const { item, run, stage, output, error, withheld, answeredBy, gate, source, node, ms } = record;
   return JSON.stringify({
     ...(task !== undefined && { task }),
     item,
     ...(run > 0 && { run }),
     ...(stage === "provisional" && { stage }),
-    ...(output === undefined ? { error } : { output: huggingFaceShape(output), ...besideOutput(output) }),
+    ...(output === undefined
+      ? { error, withheld }
+      : { output: huggingFaceShape(output), ...besideOutput(output) }),
+    answeredBy,
+    gate,
+    source,
     node,
     ms,
   });
@@ -32,9 +38,13 @@ function besideOutput(output: ItemOutput): Record<string, unknown> {
   return { scoreSource, score, finish_reason, prompt_tokens, completion_tokens };
 }
 
-function renderText({ item, output, error, stage }: ResultRecord, task?: string): string {
+function renderText({ item, output, error, withheld, stage }: ResultRecord, task?: string): string {
   const answer =
-    output === undefined ? `error ${error?.code ?? ""}: ${error?.message ?? ""}` : textOf(output);
+    output !== undefined
+      ? textOf(output)
+      : withheld !== undefined
+        ? `withheld on the node, sha256 ${withheld.sha256}`
+        : `error ${error?.code ?? ""}: ${error?.message ?? ""}`;
   const fields = [...(task === undefined ? [] : [task]), item, oneLine(answer)];
   if (stage === "provisional") fields.push("(provisional)");
   return fields.join("\t");
@@ -43,11 +53,38 @@ function renderText({ item, output, error, stage }: ResultRecord, task?: string)
 function textOf(output: ItemOutput): string {
   switch (output.type) {
     case "text-classification":
+    case "zero-shot-classification":
+    case "image-classification":
+    case "image-text-matching":
       return output.labels.map(({ label, score }) => `${label}${scoreText(score)}`).join(" ");
     case "token-classification":
       return output.entities.map(({ word, entity_group }) => `${word}/${entity_group}`).join(" ");
+    case "relation-extraction":
+      return output.relations
+        .map(({ head, relation, tail }) => `${head.text} -${relation}-> ${tail.text}`)
+        .join("; ");
+    case "question-answering":
+      return output.answer;
+    case "summarization":
+      return output.summary_text;
     case "text-generation":
+    case "image-to-text":
       return output.generated_text;
+    case "feature-extraction":
+      return output.embedding.join(" ");
+    case "object-detection":
+      return output.objects
+        .map(
+          ({ label, score, box }) =>
+            `${label}${scoreText(score)} [${[box.xmin, box.ymin, box.xmax, box.ymax].map(Math.round).join(",")}]`,
+        )
+        .join("; ");
+    case "automatic-speech-recognition":
+      return output.text;
+    case "tensor":
+      return output.outputs
+        .map(({ name, datatype, shape, data }) => `${name} ${datatype}[${shape.join(",")}] ${data.join(" ")}`)
+        .join("; ");
     default:
       return assertNever(output);
   }

@@ -97,6 +97,7 @@ export {
   choosePrompt,
   choosePrompts,
   promptForText,
+  workPromptOf,
   type PromptCandidate,
   type PromptFacts,
 } from "./prompts.ts";

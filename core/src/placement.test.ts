@@ -114,7 +114,7 @@ describe("placeTask", () => {
     ["InsufficientMemory", { bytes: 5 * GI }, {}],
   ])("keeps a node out with %s", (reason, wanted, has) => {
     const full = request(wanted);
-    expect(rejectionOf(node("a", has), full, full.candidates[0]?.bytes ?? 0)).toBe(reason);
+    expect(rejectionOf(node("a", has), full, full.candidates[0] ?? { bytes: 0 })).toBe(reason);
   });
 
   it.each([
@@ -127,7 +127,7 @@ describe("placeTask", () => {
   ])("tolerates a taint by %j: %s", (toleration, isTolerated) => {
     const tainted = node("a", { taints: [{ key: "gpu", value: "yes", effect: "NoSchedule" }] });
     const wanted = request({ placement: { tolerations: [toleration] } });
-    expect(rejectionOf(tainted, wanted, GI)).toBe(isTolerated ? undefined : "TaintNotTolerated");
+    expect(rejectionOf(tainted, wanted, { bytes: GI })).toBe(isTolerated ? undefined : "TaintNotTolerated");
   });
 
   it("gives one reason, the one that lies nearest to a placement, and counts the others", () => {
@@ -192,7 +192,7 @@ describe("every placement", () => {
         const outcome = placeTask(wanted, nodes);
         expect(placeTask(wanted, nodes.toReversed())).toEqual(outcome);
         if (outcome.isPlaced) {
-          expect(rejectionOf(outcome.node, wanted, outcome.candidate.bytes)).toBeUndefined();
+          expect(rejectionOf(outcome.node, wanted, outcome.candidate)).toBeUndefined();
           return;
         }
         expect(TASK_REASONS).toContain(outcome.reason);

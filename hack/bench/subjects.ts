@@ -107,10 +107,11 @@ function layOutModel(
   const manifest = readManifests("models/catalogue.yaml").find(({ metadata }) => metadata.name === name);
   const variant = modelSpecSchema.parse(manifest?.["spec"]).variants[0];
   if (variant === undefined) throw new Error(`models/catalogue.yaml has no variant of ${name}`);
+  const { files = [] } = variant;
   const directory = join(folder, name);
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
-  for (const { path, sha256 } of variant.files)
+  for (const { path, sha256 } of files)
     symlinkSync(join(modelBlobsDir(), "sha256", sha256), join(directory, path));
   return {
     model: {
@@ -119,8 +120,8 @@ function layOutModel(
       directory,
       contextLength: variant.contextLength,
       memoryBytes: parseQuantityBytes(variant.memory),
-      digest: variant.files.map(({ sha256 }) => sha256).join("-"),
+      digest: files.map(({ sha256 }) => sha256).join("-"),
     },
-    graphBytes: variant.files.find(({ path }) => path === "model.onnx")?.sizeBytes ?? 0,
+    graphBytes: files.find(({ path }) => path === "model.onnx")?.sizeBytes ?? 0,
   };
 }

@@ -18,6 +18,7 @@ import type { ControllerSettings } from "./controllers/context.ts";
 import { startEnrolServer, type IdentifyToken } from "./enrol/server.ts";
 import { verifyNodeSignature } from "./enrol/signature.ts";
 import { startIngester, type AccessPort, type IngestMetrics } from "./ingest/index.ts";
+import { loadPromptLibrary } from "./library.ts";
 import { startOperator, type OperatorBusPort, type RunningOperator } from "./operator.ts";
 import type { ObjectStore } from "./store/object-store.ts";
 
@@ -137,6 +138,7 @@ async function startOperatorPart(
   const { grant: grantPublicKey } = publicKeysOf(keys);
   const operator = await startOperator({
     store,
+    library: await loadPromptLibrary(),
     bus: operatorBus(connection, part, log),
     signGrant: (grant: Grant) => signGrant(keys, grant),
     nodeKeyOfGrant: (text) => {

@@ -13,6 +13,7 @@ import { WorkQueue, type Clock, type KubeMetrics, type Log, type ReconcileOutcom
 import { PlacementBoard } from "./controllers/board.ts";
 import {
   describeNodeNamed,
+  heldEndpointKeys,
   poolTypesOf,
   WriteTimes,
   type ControllerBus,
@@ -24,6 +25,7 @@ import { NodeController } from "./controllers/node/controller.ts";
 import { draftOf } from "./controllers/node/description.ts";
 import { reconcileTask } from "./controllers/task/controller.ts";
 import { settleReservation } from "./controllers/task/observe.ts";
+import type { LibraryPrompt } from "./controllers/task/resolve-prompt.ts";
 import { AssignmentTable, type SpecBus } from "./dispatch/assignments.ts";
 import { DesiredDocuments, type DocumentBus } from "./dispatch/desired-documents.ts";
 import { HeartbeatTracker } from "./dispatch/heartbeats.ts";
@@ -49,6 +51,8 @@ export interface OperatorOptions {
   readonly settings: ControllerSettings;
   /** Raised by hand when the cluster was restored from a backup. */
   readonly generation: number;
+  /** The built-in prompts. */
+  readonly library: readonly LibraryPrompt[];
   /** How often every document is written again, for what nobody noticed. */
   readonly rewriteIntervalMs: number;
   readonly clock: Clock;
@@ -90,6 +94,7 @@ class Operator implements RunningOperator {
   #unsubscribe: (() => void)[] = [];
   #isNodesDirty = false;
   #cancelRewrite: () => void = () => {};
+  #cancelKeyCheck: () => void = () => {};
 
   constructor(options: OperatorOptions) {
     const { store, bus, clock, log, settings, monotonicNowMs } = options;
@@ -126,6 +131,7 @@ class Operator implements RunningOperator {
       heartbeats,
       ledgers: new LedgerCache(),
       writes: new WriteTimes(monotonicNowMs),
+      library: options.library,
       settings,
       signGrant: options.signGrant,
       nowMs: () => clock.now(),
@@ -163,6 +169,9 @@ class Operator implements RunningOperator {
     for (const queue of Object.values(this.#queues)) this.#running.push(queue.run(signal));
     this.#openIfLookedAtAll();
     this.#scheduleRewrite();
+    this.#cancelKeyCheck = this.#options.clock.after(this.#options.settings.heartbeatTimeoutMs + 1, () =>
+      this.#lookAtKeys(),
+    );
     log.info({ tasks: this.#taskKeys.size }, "operator started");
   }
 
@@ -180,6 +189,7 @@ class Operator implements RunningOperator {
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#cancelRewrite();
+    this.#cancelKeyCheck();
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     await Promise.allSettled(this.#running);
     this.#documents.stop();
@@ -203,7 +213,10 @@ class Operator implements RunningOperator {
     store.subscribe("AutoGLMModel", (name) => {
       this.#queues.models.add(name);
       const model = store.get("AutoGLMModel", name);
-      if (this.#isNews(`model/${name}`, model?.metadata.generation)) this.#wakeTasksOfModel(name);
+      if (this.#isNews(`model/${name}`, model?.metadata.generation)) this.#wakeUnplaced();
+    });
+    store.subscribe("AutoGLMPrompt", (key) => {
+      if (this.#isNews(`prompt/${key}`, store.get("AutoGLMPrompt", key)?.spec)) this.#wakeUnplaced();
     });
     store.subscribe("AutoGLMNode", (name) => {
       this.#queues.nodes.add(name);
@@ -246,11 +259,13 @@ class Operator implements RunningOperator {
     for (const key of keys) this.#queues.tasks.add(key);
   }
 
-  #wakeTasksOfModel(name: string): void {
-    const concerned = this.#options.store.list("AutoGLMTask").filter(({ status, spec }) => {
-      const isUnderWay = (status?.placements?.length ?? 0) > 0 && status?.reason !== "ModelDigestMismatch";
-      return !isUnderWay && (spec.model === undefined || spec.model === name);
-    });
+  /** A name may be an alias, and another model may stand in: every task that waits is concerned. */
+  #wakeUnplaced(): void {
+    const concerned = this.#options.store
+      .list("AutoGLMTask")
+      .filter(
+        ({ status }) => (status?.placements?.length ?? 0) === 0 || status?.reason === "ModelDigestMismatch",
+      );
     this.#wakeTasks(concerned.map(keyOfObject));
   }
 
@@ -306,9 +321,16 @@ class Operator implements RunningOperator {
     if (change.isNodeChanged) {
       this.#queues.nodes.add(change.node);
       this.#nodesChangedSoon();
+      this.#lookAtKeys();
     }
     this.#wakeTasks(change.tasks.flatMap((uid) => this.#taskKeys.get(uid) ?? []));
     for (const model of change.models) this.#queues.models.add(model);
+  }
+
+  /** Which models can be asked depends on the keys that nodes hold. */
+  #lookAtKeys(): void {
+    const held = heldEndpointKeys(this.#context);
+    if (this.#isNews("endpointKeys", held && [...held])) this.#wakeUnplaced();
   }
 
   #acceptLedger(ledger: Ledger): void {

@@ -18,7 +18,7 @@ describe("checkTaskSpec", () => {
     const problems = checkTaskSpec({
       type: "ner",
       input: { file: "../x" },
-      parameters: { topK: 1, seed: 2 },
+      parameters: { topK: 1, normalize: true },
     });
     expect(problems.map(({ field }) => field)).toEqual([
       "spec.input.file",

@@ -115,6 +115,14 @@ export const modelSpecSchema = z
     standIn: kubernetesName(
       "AutoGLMModel that answers while no node holds the key of any endpoint here and there is no variant with files. Results say which model answered. Default: such a task is refused.",
     ).optional(),
+    preference: z
+      .int()
+      .min(-1000)
+      .max(1000)
+      .default(0)
+      .describe(
+        "Which model a task gets that names none: one for the language of its input before others, then the higher preference, then by name.",
+      ),
     variants: z
       .array(modelVariantSchema)
       .min(1)

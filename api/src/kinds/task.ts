@@ -92,7 +92,7 @@ const immutableRules: readonly CelRule[] = IMMUTABLE_FIELDS.map((field) =>
 const TYPE_LINES = Object.entries(TASK_TYPE_CONTRACTS)
   .map(([type, { defaultTier, autoPrompt }]) => {
     const alias = Object.entries(TASK_TYPE_ALIASES).find(([, canonical]) => canonical === type)?.[0];
-    return `${type}${alias === undefined ? "" : ` (alias ${alias})`}: tier ${defaultTier}, autoPrompt ${autoPrompt ? "yes" : "no"}.`;
+    return `${type}${alias === undefined ? "" : ` (alias ${alias})`}: default tier ${defaultTier}, autoPrompt ${autoPrompt ? "yes" : "no"}.`;
   })
   .join(" ");
 

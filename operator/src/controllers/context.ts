@@ -6,6 +6,7 @@ import type { HeartbeatTracker } from "../dispatch/heartbeats.ts";
 import type { LedgerCache } from "../dispatch/ledgers.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { PlacementBoard } from "./board.ts";
+import type { LibraryPrompt } from "./task/resolve-prompt.ts";
 import { describeNode, type NodeDescription } from "./node/description.ts";
 
 /** What the controllers ask of the bus, beyond the table of assignments. */
@@ -33,6 +34,8 @@ export interface ControllerContext {
   readonly heartbeats: HeartbeatTracker;
   readonly ledgers: LedgerCache;
   readonly writes: WriteTimes;
+  /** The built-in prompts. */
+  readonly library: readonly LibraryPrompt[];
   readonly settings: ControllerSettings;
   readonly signGrant: (grant: Grant) => string;
   /** Milliseconds since the epoch. */
@@ -86,4 +89,24 @@ export function poolTypesOf(store: ObjectStore): Readonly<Record<string, string>
     .list("NodePool")
     .flatMap(({ metadata, spec }) => (spec?.type === undefined ? [] : [[metadata.name, spec.type] as const]));
   return Object.fromEntries(pools);
+}
+
+/**
+ * Names of the keys for endpoints that nodes hold; undefined while a node that was not heard since the start may hold
+ * one: nobody is to stand in for a model because the operator was restarted.
+ */
+export function heldEndpointKeys({
+  store,
+  heartbeats,
+  settings,
+}: Pick<ControllerContext, "store" | "heartbeats" | "settings">): ReadonlySet<string> | undefined {
+  const hasHeardAll =
+    heartbeats.listeningForMs() > settings.heartbeatTimeoutMs ||
+    store
+      .list("AutoGLMNode")
+      .every(
+        ({ metadata, status }) =>
+          status?.publicKey === undefined || heartbeats.get(metadata.name) !== undefined,
+      );
+  return hasHeardAll ? heartbeats.endpointKeys() : undefined;
 }

@@ -99,6 +99,14 @@ export class HeartbeatTracker {
     return last === undefined ? undefined : this.#options.monotonicNowMs() - last.receivedAtMs;
   }
 
+  /** Names of the keys for endpoints that nodes hold; nodes that were silent for too long don't count. */
+  endpointKeys(): ReadonlySet<string> {
+    const heard = this.list().filter(({ heartbeat }) => {
+      return (this.silentForMs(heartbeat.nodeName) ?? Infinity) < this.#options.heartbeatTimeoutMs;
+    });
+    return new Set(heard.flatMap(({ heartbeat }) => heartbeat.endpointKeys ?? []).sort());
+  }
+
   listeningForMs(): number {
     return this.#options.monotonicNowMs() - this.#startedAtMs;
   }
@@ -108,7 +116,8 @@ export class HeartbeatTracker {
 function nodeFacts(node: NodeHeartbeat | undefined): unknown {
   if (node === undefined) return undefined;
   const { heartbeat, usedByOthersBytes, usedByUsBytes } = node;
-  const { agentVersion, stateId, location, pool, probedTier, draining, memory, models } = heartbeat;
+  const { agentVersion, stateId, location, pool, probedTier, draining, memory, models, endpointKeys } =
+    heartbeat;
   const held = models.map(({ model, variant, state }) => ({ model, variant, state }));
   const { kind, totalBytes } = memory;
   return {
@@ -118,6 +127,7 @@ function nodeFacts(node: NodeHeartbeat | undefined): unknown {
     pool,
     probedTier,
     draining,
+    endpointKeys,
     kind,
     totalBytes,
     usedByOthersBytes,

@@ -8,9 +8,13 @@ import {
   workSpecSchema,
   type AutoGLMModel,
   type AutoGLMTask,
+  type GatePolicy,
+  type Gating,
   type ModelVariant,
   type TaskType,
   type WorkInput,
+  type WorkModel,
+  type WorkPrompt,
 } from "@autoglm/api";
 
 export interface Blob {
@@ -28,6 +32,10 @@ export interface WorkFacts {
   readonly type: TaskType;
   readonly model: AutoGLMModel;
   readonly variant: ModelVariant;
+  readonly standInFor?: string | undefined;
+  readonly prompts?: readonly WorkPrompt[] | undefined;
+  /** The model behind the gate, where the task has one. */
+  readonly deep?: { readonly model: AutoGLMModel; readonly variant: ModelVariant } | undefined;
   /** Text of the ConfigMap's key, where the input is one. */
   readonly document?: string | undefined;
   /** Where models come from by digest. */
@@ -36,29 +44,49 @@ export interface WorkFacts {
 
 /** Equal facts give equal bytes: the digest of the specification tells whether the work is still the same. */
 export function buildWork(facts: WorkFacts): Work {
-  const { task, type, model, variant, modelServerUrl } = facts;
+  const { task, type, model, variant, standInFor, prompts, deep, modelServerUrl } = facts;
   const { input, parts } = inputOf(task, facts.document ?? "");
+  const { preprocess, parameters, gating, dataClass } = task.spec;
   const bytes = encodeMessage(workSpecSchema, {
     v: WIRE_VERSION,
     task: { uid: task.metadata.uid, namespace: task.metadata.namespace ?? "", name: task.metadata.name },
     type,
-    model: {
-      name: model.metadata.name,
-      variant: variant.name,
-      runtime: variant.runtime,
-      contextLength: variant.contextLength,
-      memoryBytes: parseQuantityBytes(variant.memory),
-      files: variant.files.map(({ path, sha256, sizeBytes, uri }) => ({
-        path,
-        sha256,
-        sizeBytes,
-        urls: [...(uri === undefined ? [] : [uri]), `${modelServerUrl}/models/sha256/${sha256}`],
-      })),
-    },
+    model: workModelOf(model, variant, modelServerUrl),
+    ...(standInFor !== undefined && { standInFor }),
     input,
-    parameters: { ...task.spec.parameters },
+    ...(preprocess !== undefined && { preprocess }),
+    ...(prompts !== undefined && prompts.length > 0 && { prompts: [...prompts] }),
+    parameters: { ...parameters },
+    ...(gating !== undefined &&
+      deep !== undefined && {
+        gating: { deep: workModelOf(deep.model, deep.variant, modelServerUrl), policy: policyOf(gating) },
+      }),
+    ...(dataClass === "SiteOnly" && { siteOnly: true }),
   });
   return { spec: blobOf(bytes), parts };
+}
+
+const policyOf = ({ model: _, ...policy }: Gating): GatePolicy => policy;
+
+function workModelOf(model: AutoGLMModel, variant: ModelVariant, modelServerUrl: string): WorkModel {
+  const { endpoint, files = [] } = variant;
+  const common = {
+    name: model.metadata.name,
+    variant: variant.name,
+    contextLength: variant.contextLength,
+    memoryBytes: parseQuantityBytes(variant.memory),
+  };
+  if (endpoint !== undefined) return { ...common, runtime: "openai", endpoint };
+  return {
+    ...common,
+    runtime: "onnx",
+    files: files.map(({ path, sha256, sizeBytes, uri }) => ({
+      path,
+      sha256,
+      sizeBytes,
+      urls: [...(uri === undefined ? [] : [uri]), `${modelServerUrl}/models/sha256/${sha256}`],
+    })),
+  };
 }
 
 function inputOf(
@@ -69,6 +97,9 @@ function inputOf(
   const field = inputField === undefined ? {} : { field: inputField };
   if (input.file !== undefined)
     return { input: { kind: "file", path: input.file, format, ...field }, parts: [] };
+  if (input.url !== undefined) return { input: { kind: "url", url: input.url, format, ...field }, parts: [] };
+  if (input.objectRef !== undefined)
+    return { input: { kind: "object", ...input.objectRef, format, ...field }, parts: [] };
   const text = input.inline === undefined ? document : JSON.stringify(input.inline);
   const parts = split(new TextEncoder().encode(text));
   const digests = parts.map(({ digest }) => digest);

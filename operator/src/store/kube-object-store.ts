@@ -14,6 +14,7 @@ import {
   GROUP,
   type AutoGLMModel,
   type AutoGLMNode,
+  type AutoGLMPrompt,
   type AutoGLMTask,
   type KindName,
 } from "@autoglm/api";
@@ -58,6 +59,7 @@ function resourceOf<T extends KubeObject>(kind: KindName): Resource<T> {
 type AsKube<T> = T & KubeObject;
 const TASKS = resourceOf<AsKube<AutoGLMTask>>("AutoGLMTask");
 const MODELS = resourceOf<AsKube<AutoGLMModel>>("AutoGLMModel");
+const PROMPTS = resourceOf<AsKube<AutoGLMPrompt>>("AutoGLMPrompt");
 const AUTOGLM_NODES = resourceOf<AsKube<AutoGLMNode>>("AutoGLMNode");
 const STATUS_RESOURCES: { readonly [K in StatusKind]: Resource } = {
   AutoGLMTask: TASKS,
@@ -102,6 +104,7 @@ export class KubeObjectStore implements ObjectStore {
     this.#events = new EventRecorder({ client, controller: `${GROUP}/operator`, instance, ...options });
     this.#watch("AutoGLMTask", TASKS);
     this.#watch("AutoGLMModel", MODELS);
+    this.#watch("AutoGLMPrompt", PROMPTS);
     this.#watch("AutoGLMNode", AUTOGLM_NODES);
     this.#watch("Node", NODES);
   }

@@ -45,6 +45,7 @@ export class MemoryObjectStore implements ObjectStore {
   readonly #objects: { readonly [K in StoredKind]: Map<string, Stored> } = {
     AutoGLMTask: new Map(),
     AutoGLMModel: new Map(),
+    AutoGLMPrompt: new Map(),
     AutoGLMNode: new Map(),
     Node: new Map(),
     NodePool: new Map(),

@@ -8,6 +8,7 @@
 import type {
   AutoGLMModel,
   AutoGLMNode,
+  AutoGLMPrompt,
   AutoGLMTask,
   ModelStatus,
   NodeStatus,
@@ -23,6 +24,7 @@ export interface NodePool extends KubeObject {
 export interface StoredObjects {
   readonly AutoGLMTask: AutoGLMTask;
   readonly AutoGLMModel: AutoGLMModel;
+  readonly AutoGLMPrompt: AutoGLMPrompt;
   readonly AutoGLMNode: AutoGLMNode;
   readonly Node: Node;
   readonly NodePool: NodePool;

@@ -19,8 +19,9 @@ export class FakeEngine implements Engine {
   }
 
   async load(model: Parameters<Engine["load"]>[0]): Promise<{ loadMs: number }> {
-    const isLoaded = this.#loaded.has(model.digest);
-    this.#loaded.add(model.digest);
+    const name = "digest" in model ? model.digest : model.endpoint.url;
+    const isLoaded = this.#loaded.has(name);
+    this.#loaded.add(name);
     return { loadMs: isLoaded ? 0 : 1 };
   }
 

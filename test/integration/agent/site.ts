@@ -21,6 +21,7 @@ import {
   type ItemResult,
   type WorkFile,
   type WorkInput,
+  type OnnxWorkModel,
   type WorkSpec,
   renewalRequestSchema,
 } from "@autoglm/api";
@@ -165,7 +166,7 @@ export class Site {
   async newAssignment(
     input: readonly string[] | Exclude<WorkInput, { kind: "items" }>,
     more: {
-      readonly model?: WorkSpec["model"];
+      readonly model?: OnnxWorkModel;
       readonly priority?: number;
       readonly reservedBytes?: number;
     } = {},
@@ -194,7 +195,7 @@ export class Site {
     };
   }
 
-  model(files: readonly WorkFile[], name = "model"): WorkSpec["model"] {
+  model(files: readonly WorkFile[], name = "model"): OnnxWorkModel {
     return {
       name,
       variant: "fp32",

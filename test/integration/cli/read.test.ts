@@ -117,7 +117,7 @@ describe("nodes and models", () => {
       apiVersion: API_VERSION,
       kind: "AutoGLMModel",
       metadata: { name: "cli-model" },
-      spec: { taskTypes: ["token-classification"], variants: [variant] },
+      spec: { taskTypes: ["token-classification"], preference: 0, variants: [variant] },
     });
     await client.apply(FLEET_NODES, {
       apiVersion: API_VERSION,

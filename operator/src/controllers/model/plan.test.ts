@@ -8,7 +8,7 @@ const model: AutoGLMModel = {
   apiVersion: "autoglm.io/v1alpha1",
   kind: "AutoGLMModel",
   metadata: { name: "m", uid: "m", generation: 3 },
-  spec: { taskTypes: ["text-classification"], variants: [] },
+  spec: { taskTypes: ["text-classification"], preference: 0, variants: [] },
 };
 
 function beat(nodeName: string, models: readonly ModelReport[]): NodeHeartbeat {

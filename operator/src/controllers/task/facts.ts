@@ -10,7 +10,7 @@ import type {
 import type { Link } from "@autoglm/core";
 import type { StatusDraftOf } from "../../store/object-store.ts";
 import type { Offer } from "../board.ts";
-import type { Resolution } from "./resolve.ts";
+import type { Resolution } from "./resolution.ts";
 
 /** The node of the current placement. */
 export interface PlacedNodeView {

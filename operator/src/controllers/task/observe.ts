@@ -9,9 +9,12 @@ import {
 import { countItems, type PlacementRequest } from "@autoglm/core";
 import { buildWork, type Work } from "../../dispatch/work-spec.ts";
 import { keyOfObject } from "../../store/object-store.ts";
-import { describeNodeNamed, type ControllerContext } from "../context.ts";
+import { describeNodeNamed, heldEndpointKeys, type ControllerContext } from "../context.ts";
 import type { PlacedNodeView, TaskFacts } from "./facts.ts";
-import { pickDocument, resolveTask, type InputDocument, type Resolved } from "./resolve.ts";
+import type { Resolved } from "./resolution.ts";
+import { resolveDeepModel } from "./resolve-model.ts";
+import { resolvePrompts } from "./resolve-prompt.ts";
+import { pickDocument, resolveTask, type InputDocument, type ResolveFacts } from "./resolve.ts";
 import { isBoundToNode, keyOfPlacement, stageOf, type Stage } from "./stage.ts";
 
 export interface TaskObservation {
@@ -85,7 +88,7 @@ function factsOf(context: ControllerContext, task: AutoGLMTask, document: InputD
   return {
     nowMs: context.nowMs(),
     task,
-    resolution: resolveTask({ task, models: store.list("AutoGLMModel"), document }),
+    resolution: resolveTask(resolveFactsOf(context, task, document)),
     ledger: ledgers.get(uid, run),
     node: placement && observePlacedNode(context, placement.node),
     report,
@@ -155,6 +158,26 @@ function requestOf(
   };
 }
 
+function resolveFactsOf(
+  context: ControllerContext,
+  task: AutoGLMTask,
+  document: InputDocument,
+): ResolveFacts {
+  const { store, library } = context;
+  const own = store
+    .list("AutoGLMPrompt")
+    .filter(({ metadata }) => (metadata.namespace ?? "default") === (task.metadata.namespace ?? "default"))
+    .map(({ metadata, spec }) => ({ name: metadata.name, spec }));
+  const names = new Set(own.map(({ name }) => name));
+  return {
+    task,
+    document,
+    models: store.list("AutoGLMModel"),
+    prompts: [...own, ...library.filter(({ name }) => !names.has(name))],
+    heldKeys: heldEndpointKeys(context),
+  };
+}
+
 /** The work as it would be given out now for the variant in use; undefined where its parts are not at hand. */
 export function currentWork(
   context: ControllerContext,
@@ -164,19 +187,28 @@ export function currentWork(
     readonly type?: TaskType | undefined;
     readonly model?: string | undefined;
     readonly variant?: string | undefined;
+    readonly standInFor?: string | undefined;
   } = task.status ?? {},
 ): Work | undefined {
-  const { type, model: modelName = "", variant: variantName } = chosen;
+  const { type, model: modelName = "", variant: variantName, standInFor } = chosen;
   const model: AutoGLMModel | undefined = context.store.get("AutoGLMModel", modelName);
   const variant = model?.spec.variants.find(({ name }) => name === variantName);
   const needsDocument = task.spec.input.configMapRef !== undefined;
   if (type === undefined || model === undefined || variant === undefined) return undefined;
   if (needsDocument && document.state !== "present") return undefined;
+  const facts = resolveFactsOf(context, task, document);
+  const prompts = resolvePrompts(facts, type, model);
+  const { gating } = task.spec;
+  const deep = gating === undefined ? undefined : resolveDeepModel(facts, gating.model, type);
+  if ("isResolved" in prompts || (deep !== undefined && "isResolved" in deep)) return undefined;
   return buildWork({
     task,
     type,
     model,
     variant,
+    standInFor,
+    prompts: prompts.prompts,
+    deep,
     document: document.state === "present" ? document.text : undefined,
     modelServerUrl: context.settings.modelServerUrl,
   });

@@ -11,7 +11,7 @@ import {
 import type { NodeView, Placed } from "@autoglm/core";
 import type { Offer } from "../board.ts";
 import type { PlacedNodeView, TaskFacts, TaskPlan, TaskStatusDraft } from "./facts.ts";
-import type { Resolved } from "./resolve.ts";
+import type { Resolved } from "./resolution.ts";
 
 export const START_MS = Date.parse("2026-01-01T00:00:00Z");
 const variant: ModelVariant = {
@@ -31,7 +31,7 @@ export const resolved: Resolved = {
     apiVersion: "autoglm.io/v1alpha1",
     kind: "AutoGLMModel",
     metadata: { name: "m", uid: "m", generation: 1 },
-    spec: { taskTypes: ["text-classification"], variants: [variant] },
+    spec: { taskTypes: ["text-classification"], preference: 0, variants: [variant] },
   },
   tier: "4Gi",
   candidates: [{ variant, bytes: 2 ** 30 }],

@@ -21,6 +21,7 @@ import {
 import { saidConditions, stableText, writeTime } from "../stable-text.ts";
 import { conditionsFor } from "./conditions.ts";
 import type { TaskAction, TaskEvent, TaskFacts, TaskPlan, TaskStatusDraft } from "./facts.ts";
+import type { Resolved } from "./resolution.ts";
 import { keyOfPlacement, stageOf, type Stage } from "./stage.ts";
 import { judgeTask, type Verdict } from "./verdict.ts";
 
@@ -96,6 +97,8 @@ function statusOf(facts: TaskFacts, verdict: Verdict): TaskStatusDraft {
     type: chosen.type,
     typeSource: chosen.typeSource,
     model,
+    standInFor: chosen.standInFor,
+    prompt: isPinned || !resolution.isResolved ? previous.prompt : promptNames(resolution),
     variant: previous.variant,
     tier: chosen.tier,
     reason: judgement.reason,
@@ -113,6 +116,8 @@ function statusOf(facts: TaskFacts, verdict: Verdict): TaskStatusDraft {
     conditions: conditionsFor(judgement),
   };
 }
+
+const promptNames = ({ prompts }: Resolved) => prompts?.map(({ name }) => name).join(", ");
 
 function modelNameOf(chosen: { readonly model?: unknown }): string | undefined {
   return typeof chosen.model === "string" ? chosen.model : undefined;

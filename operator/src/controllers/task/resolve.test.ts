@@ -10,6 +10,7 @@ const model = (name: string, taskTypes: readonly TaskType[], memory = "1Gi"): Au
   metadata: { name, uid: name },
   spec: {
     taskTypes: [...taskTypes],
+    preference: 0,
     variants: [{ name: "v", runtime: "onnx", precision: "int8", memory, contextLength: 1, files: [] }],
   },
 });
@@ -21,7 +22,7 @@ const resolve = (
   spec: Partial<TaskSpecInput>,
   models: readonly AutoGLMModel[] = [sentiment, ner],
   document: InputDocument = { state: "none" },
-) => resolveTask({ task: taskWith(spec), models, document });
+) => resolveTask({ task: taskWith(spec), models, document, prompts: [], heldKeys: new Set() });
 
 describe("resolveTask", () => {
   it("takes the type from the task, then from the model, then from the input", () => {

@@ -1,15 +1,29 @@
 /** What a task asks for, made definite: its type, its model, the variants in question, the tier. Pure. */
 import {
   canonicalTaskType,
+  parseQuantityBytes,
   TASK_TYPES,
   type AutoGLMModel,
   type AutoGLMTask,
-  type TaskReason,
-  type TaskStatus,
   type TaskType,
-  type Tier,
 } from "@autoglm/api";
-import { chooseVariants, recogniseTaskType, type VariantCandidate } from "@autoglm/core";
+import { chooseVariants, keyNamesOf, languageOf, recogniseTaskType } from "@autoglm/core";
+import {
+  namesOf,
+  refused,
+  type DeepModel,
+  type Refused,
+  type Resolution,
+  type Resolved,
+} from "./resolution.ts";
+import {
+  defaultModel,
+  resolveDeepModel,
+  resolveNamedModel,
+  type ChosenModel,
+  type ModelFacts,
+} from "./resolve-model.ts";
+import { resolvePrompts, typeOfPrompt, type PromptFacts } from "./resolve-prompt.ts";
 
 /** Most bytes of an input that travels over the bus; a larger one is a file on the node. */
 export const MAX_BUS_INPUT_BYTES = 1.5 * 2 ** 20;
@@ -21,36 +35,10 @@ export type InputDocument =
   | { readonly state: "noKey"; readonly keys: readonly string[] }
   | { readonly state: "present"; readonly text: string };
 
-export interface ResolveFacts {
+export interface ResolveFacts extends ModelFacts, PromptFacts {
   readonly task: AutoGLMTask;
-  readonly models: readonly AutoGLMModel[];
   readonly document: InputDocument;
 }
-
-export interface Resolved {
-  readonly isResolved: true;
-  readonly type: TaskType;
-  readonly typeSource: NonNullable<TaskStatus["typeSource"]>;
-  readonly model: AutoGLMModel;
-  readonly tier: Tier;
-  /** Best first; at least one. */
-  readonly candidates: readonly VariantCandidate[];
-}
-
-export interface Refused {
-  readonly isResolved: false;
-  readonly reason: TaskReason;
-  readonly message: string;
-  readonly hint: string;
-  readonly type?: TaskType | undefined;
-  readonly typeSource?: TaskStatus["typeSource"];
-  readonly model?: string | undefined;
-  readonly tier?: Tier | undefined;
-  /** Nothing outside the task can mend it, and what would have to change in it can't. */
-  readonly isFinal?: boolean | undefined;
-}
-
-export type Resolution = Resolved | Refused;
 
 /** The key of a ConfigMap that holds the input: the named one, or the only one. */
 export function pickDocument(
@@ -109,22 +97,20 @@ function refuseInput({ task, document }: ResolveFacts): Refused | undefined {
 }
 
 function resolveType(facts: ResolveFacts): Resolution {
-  const { task, models } = facts;
+  const { task } = facts;
   const named = task.spec.model;
-  const model = named === undefined ? undefined : models.find(({ metadata }) => metadata.name === named);
-  if (named !== undefined && model === undefined) {
-    return refused("ModelNotFound", `there is no AutoGLMModel ${named}`, {
-      hint: `kubectl get autoglmmodels; models there are: ${names(models) || "none"}`,
-      model: named,
-    });
-  }
+  const found = named === undefined ? undefined : resolveNamedModel(facts, named);
+  if (found !== undefined && "isResolved" in found) return found;
   const type = canonicalTaskType(task.spec.type);
-  if (type !== "auto") return resolveModel(facts, type, "Spec", model);
-  const [only, ...others] = model?.spec.taskTypes ?? [];
-  if (only !== undefined && others.length === 0) return resolveModel(facts, only, "Model", model);
+  if (type !== "auto") return resolveModel(facts, type, "Spec", found);
+  const serves = found?.model.spec.taskTypes;
+  const [only, ...others] = serves ?? [];
+  if (only !== undefined && others.length === 0) return resolveModel(facts, only, "Model", found);
+  const prompted = typeOfPrompt(facts);
+  if (prompted !== undefined) return resolveModel(facts, prompted, "Prompt", found);
   const recognised = recogniseTaskType(sampleOf(facts))?.type;
-  if (recognised !== undefined && (model === undefined || model.spec.taskTypes.includes(recognised))) {
-    return resolveModel(facts, recognised, "Input", model);
+  if (recognised !== undefined && serves?.includes(recognised) !== false) {
+    return resolveModel(facts, recognised, "Input", found);
   }
   return refused("TypeNotResolved", "type auto: neither the model nor the input decides on one type", {
     hint: `create the task again with a type (${TASK_TYPES.join(", ")}), or with a model that serves one type`,
@@ -134,41 +120,77 @@ function resolveType(facts: ResolveFacts): Resolution {
 }
 
 function resolveModel(
-  { task, models }: ResolveFacts,
+  facts: ResolveFacts,
   type: TaskType,
   typeSource: Resolved["typeSource"],
-  named: AutoGLMModel | undefined,
+  named: ChosenModel | undefined,
 ): Resolution {
-  const serving = models
-    .filter(({ spec }) => spec.taskTypes.includes(type))
-    .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
-  const model = named ?? serving[0];
+  const { task, models } = facts;
+  const chosen = named ?? { model: defaultModel(facts, type, languageOf(sampleOf(facts))) };
+  const { model } = chosen;
   if (model === undefined) {
-    return refused("ModelNotFound", `no AutoGLMModel serves ${type}`, {
+    return refused("ModelNotFound", `no AutoGLMModel that can be used here serves ${type}`, {
       hint: "kubectl apply -f a model that does; kubectl get autoglmmodels lists those there are",
       type,
       typeSource,
     });
   }
   const { name } = model.metadata;
+  const known = { type, typeSource, model: name };
   if (!model.spec.taskTypes.includes(type)) {
-    return refused(
-      "ModelDoesNotServeType",
-      `model ${name} serves ${model.spec.taskTypes.join(", ")}, not ${type}`,
-      {
-        hint: `create the task again with ${serving.length > 0 ? `model ${names(serving)}` : "another type"}`,
-        type,
-        typeSource,
-        model: name,
-      },
-    );
+    const serving = models.filter(({ spec }) => spec.taskTypes.includes(type));
+    const types = model.spec.taskTypes.join(", ");
+    return refused("ModelDoesNotServeType", `model ${name} serves ${types}, not ${type}`, {
+      hint: `create the task again with ${serving.length > 0 ? `model ${namesOf(serving)}` : "another type"}`,
+      ...known,
+    });
   }
+  const prompts = resolvePrompts(facts, type, model);
+  if ("isResolved" in prompts) return { ...prompts, ...known };
+  const { gating } = task.spec;
+  const deep = gating === undefined ? undefined : resolveDeepModel(facts, gating.model, type);
+  if (deep !== undefined && "isResolved" in deep) return { ...deep, ...known };
+  const outside = refuseOutside(task, model, deep);
+  return outside === undefined
+    ? resolveVariants(facts, { ...known, isResolved: true, ...chosen, model, ...prompts, deep })
+    : { ...outside, ...known };
+}
+
+/** SiteOnly work asks nobody outside the node. */
+function refuseOutside(
+  { spec }: AutoGLMTask,
+  model: AutoGLMModel,
+  deep: DeepModel | undefined,
+): Refused | undefined {
+  if (spec.dataClass !== "SiteOnly") return undefined;
+  const isLocal = model.spec.variants.some(({ runtime }) => runtime === "onnx");
+  if (isLocal && deep?.variant.runtime !== "openai") return undefined;
+  const { name } = (isLocal ? deep?.model : undefined)?.metadata ?? model.metadata;
+  return refused("SiteOnlyForbidsEndpoint", `dataClass SiteOnly: ${name} is an endpoint outside the node`, {
+    hint: "create the task again with a model that has files, or with dataClass Anywhere",
+  });
+}
+
+function resolveVariants(
+  { task }: ResolveFacts,
+  resolved: Omit<Resolved, "tier" | "candidates">,
+): Resolution {
+  const { type, typeSource, model, deep } = resolved;
   const { tier, memory } = task.spec.placement;
-  const choice = chooseVariants({ type, variants: model.spec.variants, tier, memory });
-  if (choice.isPossible) {
-    return { isResolved: true, type, typeSource, model, tier: choice.tier, candidates: choice.candidates };
-  }
+  const isSiteOnly = task.spec.dataClass === "SiteOnly";
+  const choice = chooseVariants({
+    type,
+    variants: model.spec.variants.filter(({ runtime }) => !isSiteOnly || runtime === "onnx"),
+    tier,
+    memory,
+    beside: deep && {
+      bytes: parseQuantityBytes(deep.variant.memory),
+      keyNames: keyNamesOf(deep.variant),
+    },
+  });
+  if (choice.isPossible) return { ...resolved, tier: choice.tier, candidates: choice.candidates };
   const patch = JSON.stringify({ spec: { placement: { tier: choice.smallestTier } } });
+  const { name } = model.metadata;
   return refused(
     "NoVariantFitsTier",
     `no variant of ${name} fits tier ${choice.tier}; ${choice.smallestTier} would do`,
@@ -191,18 +213,3 @@ function sampleOf({ task, document }: ResolveFacts): readonly string[] {
   const strings = /"((?:[^"\\]|\\.){4,})"(?!\s*:)/g;
   return [...head.matchAll(strings)].map(([, text = ""]) => text);
 }
-
-function refused(
-  reason: TaskReason,
-  message: string,
-  rest: Pick<Refused, "hint"> & Partial<Pick<Refused, "type" | "typeSource" | "model" | "tier" | "isFinal">>,
-): Refused {
-  return { isResolved: false, reason, message, ...rest };
-}
-
-const names = (models: readonly AutoGLMModel[]) =>
-  models
-    .map(({ metadata }) => metadata.name)
-    .sort()
-    .slice(0, 10)
-    .join(", ");

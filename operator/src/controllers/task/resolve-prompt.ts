@@ -1,0 +1,135 @@
+/** How a generating model is asked: the prompt that the task names, its own, or the library's for type and language. Pure. */
+import {
+  TASK_TYPE_CONTRACTS,
+  type AutoGLMModel,
+  type AutoGLMTask,
+  type PromptSpec,
+  type TaskPrompt,
+  type TaskType,
+  type WorkPrompt,
+} from "@autoglm/api";
+import { choosePrompt } from "@autoglm/core";
+import { refused, type Refused } from "./resolution.ts";
+
+/** A prompt of the library: of the task's namespace, or built in. */
+export interface LibraryPrompt {
+  readonly name: string;
+  readonly spec: PromptSpec;
+}
+
+export interface PromptFacts {
+  readonly task: AutoGLMTask;
+  /** Each name once: a namespace's own takes the place of a built-in one. */
+  readonly prompts: readonly LibraryPrompt[];
+}
+
+const LANGUAGES = ["zh", "en"] as const;
+
+/** A model that answers what it is asked in words, whatever the type. */
+const generates = ({ spec }: AutoGLMModel) =>
+  spec.taskTypes.includes("text-generation") || spec.variants.some(({ runtime }) => runtime === "openai");
+
+/** The type of the prompt that the task names. */
+export function typeOfPrompt({ task, prompts }: PromptFacts): TaskType | undefined {
+  const { name } = task.spec.prompt ?? {};
+  return prompts.find((prompt) => prompt.name === name)?.spec.taskType;
+}
+
+export function resolvePrompts(
+  facts: PromptFacts,
+  type: TaskType,
+  model: AutoGLMModel,
+): { readonly prompts?: readonly WorkPrompt[] } | Refused {
+  const given = facts.task.spec.prompt;
+  if (!generates(model)) {
+    if (given === undefined) return {};
+    const { name } = model.metadata;
+    return refused("PromptInvalid", `model ${name} takes no prompt: it does not generate text`, {
+      hint: "create the task again without spec.prompt, or with a generating model",
+    });
+  }
+  if (given !== undefined) return resolveGiven(facts, type, given);
+  // The raw text goes to the decoder.
+  if (!TASK_TYPE_CONTRACTS[type].autoPrompt) return {};
+  const labels = facts.task.spec.parameters?.candidateLabels;
+  const chosen = LANGUAGES.map((language) =>
+    choosePrompt(facts.prompts, { taskType: type, language, ...(labels !== undefined && { labels }) }),
+  ).filter((prompt) => prompt !== undefined);
+  const prompts = [...new Set(chosen)].map(({ name, spec }) => workPromptOf(name, spec, spec.examples, {}));
+  if (prompts.length > 0) return { prompts };
+  return refused("PromptNeeded", `the library has no prompt for ${type} that fits the task`, {
+    hint: "create the task again with spec.prompt, or kubectl apply an AutoGLMPrompt of that taskType",
+  });
+}
+
+function resolveGiven(
+  { task, prompts }: PromptFacts,
+  type: TaskType,
+  given: TaskPrompt,
+): { readonly prompts: readonly WorkPrompt[] } | Refused {
+  const { name, template, examples, variables = {} } = given;
+  if (template !== undefined) {
+    const spec = { ...given, template, taskType: type, language: "any" as const, variables: undefined };
+    return { prompts: [workPromptOf("inline", spec, examples, variables)] };
+  }
+  const found = prompts.find((prompt) => prompt.name === name);
+  const namespace = task.metadata.namespace ?? "default";
+  if (found === undefined) {
+    const known = prompts.filter(({ spec }) => spec.taskType === type).map((prompt) => prompt.name);
+    return refused(
+      "PromptNotFound",
+      `there is no AutoGLMPrompt ${namespace}/${name}, and none of the library`,
+      {
+        hint: `prompts for ${type}: ${known.sort().slice(0, 10).join(", ") || "none"}; kubectl apply an AutoGLMPrompt of that name`,
+      },
+    );
+  }
+  if (found.spec.taskType !== type && type !== "text-generation") {
+    return refused("PromptInvalid", `prompt ${name} is for ${found.spec.taskType}, not ${type}`, {
+      hint: "create the task again with a prompt for its type",
+    });
+  }
+  const declared = found.spec.variables ?? [];
+  const missing = declared.filter(
+    (variable) => variable.default === undefined && variables[variable.name] === undefined,
+  );
+  const unknown = Object.keys(variables).filter((key) => !declared.some((variable) => variable.name === key));
+  if (missing.length > 0 || unknown.length > 0) {
+    const problems = [
+      ...missing.map((variable) => `${variable.name} is missing`),
+      ...unknown.map((key) => `${key} is not one of its variables`),
+    ];
+    return refused("PromptInvalid", `prompt ${name}: ${problems.join(", ")}`, {
+      hint: `create the task again with spec.prompt.variables of ${declared.map((variable) => variable.name).join(", ") || "nothing"}`,
+    });
+  }
+  const spec = { ...found.spec, taskType: type };
+  return { prompts: [workPromptOf(found.name, spec, examples ?? found.spec.examples, variables)] };
+}
+
+function workPromptOf(
+  name: string,
+  spec: Omit<PromptSpec, "examples">,
+  examples: PromptSpec["examples"],
+  variables: Readonly<Record<string, string>>,
+): WorkPrompt {
+  const { taskType, language, system, template, labels, outputSchema, maxInputTokens, maxNewTokens, stop } =
+    spec;
+  const defaults = (spec.variables ?? []).flatMap((variable) =>
+    variable.default === undefined ? [] : [[variable.name, variable.default] as const],
+  );
+  return {
+    name,
+    taskType,
+    language,
+    template,
+    variables: { ...Object.fromEntries(defaults), ...variables },
+    examples: examples ?? [],
+    ...(system !== undefined && { system }),
+    ...(labels !== undefined && { labels }),
+    ...(outputSchema !== undefined && { outputSchema }),
+    ...(maxInputTokens !== undefined && { maxInputTokens }),
+    ...(maxNewTokens !== undefined && { maxNewTokens }),
+    ...(stop !== undefined && { stop }),
+  };
+}
