@@ -52,6 +52,15 @@ export function choosePrompts(
   return chosen.filter(({ name }, index) => chosen.findIndex((other) => other.name === name) === index);
 }
 
+/** A prompt of the library as a node gets it: variables at their defaults. */
+export function workPromptOf({ name, spec }: PromptCandidate): WorkPrompt {
+  const { variables = [], examples = [], ...rest } = spec;
+  const defaults = variables.flatMap((variable) =>
+    variable.default === undefined ? [] : [[variable.name, variable.default] as const],
+  );
+  return { name, ...rest, variables: Object.fromEntries(defaults), examples };
+}
+
 /** Of the prompts that a node was given, the one for a text. */
 export function promptForText(prompts: readonly WorkPrompt[], text: string): WorkPrompt | undefined {
   if (prompts.length < 2) return prompts[0];
@@ -66,13 +75,13 @@ function languageRank(of: PromptSpec["language"], wanted: TextLanguage | undefin
   return of === wanted ? 0 : of === "any" ? 1 : 2;
 }
 
-/** Classification shows the examples whose output is one of its labels; elsewhere an output is no label. */
+/** How many examples help: none when their labels are not those that the task asks for. */
 function usefulExamples(spec: PromptSpec, facts: PromptFacts): number {
   const { examples = [], taskType } = spec;
   const isClassification = taskType === "text-classification" || taskType === "zero-shot-classification";
-  const labels = facts.labels ?? spec.labels;
-  if (!isClassification || labels === undefined) return examples.length;
-  return labels.every((label) => examples.some(({ output }) => output === label)) ? examples.length : 0;
+  const asked = facts.labels ?? spec.labels ?? [];
+  const shown = isClassification ? examples.map(({ output }) => output) : (spec.labels ?? asked);
+  return asked.every((label) => shown.includes(label)) ? examples.length : 0;
 }
 
 function compareNumbers(a: readonly number[], b: readonly number[]): number {
