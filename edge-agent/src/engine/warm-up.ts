@@ -19,9 +19,10 @@ const LONGEST_RUN_MS = 250;
 
 export type SampleOf = (length: number) => PipelineItem;
 
-/** A text of that many characters, or tensors of that size along the padded axis. */
+/** What the pipeline names, tensors of that size along the padded axis, or a text of that many characters. */
 export function samplesFor(pipeline: Pipeline, contract: TensorConfig | undefined): SampleOf {
   const type: TaskType = pipeline.taskTypes[0] ?? "text-classification";
+  if (pipeline.sample !== undefined) return pipeline.sample;
   if (contract === undefined)
     return (length) => ({ type, text: "样".repeat(length), parameters: { maxNewTokens: 2 } });
   return (length) => ({ type, text: "", tensors: sampleTensors(contract, length), parameters: {} });

@@ -87,6 +87,8 @@ async function load(message: Extract<ToWorker, { kind: "load" }>): Promise<FromW
     config,
     contextLength: message.contextLength,
     readJson,
+    loadSession: async (name) =>
+      (await loadOnnxSession(path.join(message.directory, path.basename(name)), message)).session,
   });
   const contract = contractOf(config);
   sampleOf = samplesFor(pipeline, contract);

@@ -92,6 +92,8 @@ export interface Pipeline {
     /** Units of an item that cost something; what is beyond is cut off or refused before the graph. */
     readonly maxLength: number;
   };
+  /** An item to warm up with, of `length` units; where there is none, a text. */
+  readonly sample?: ((length: number) => PipelineItem) | undefined;
   /** One result per item, in order; an item that can't be answered has an error. */
   run(items: readonly PipelineItem[], hooks: RunHooks): Promise<readonly PipelineResult[]>;
 }
@@ -102,6 +104,8 @@ export interface PipelineFiles {
   readonly contextLength: number;
   /** Parses another JSON file of the model. */
   readonly readJson: (name: string) => Promise<unknown>;
+  /** Loads another graph of the model, with the options of the first. */
+  readonly loadSession: (name: string) => Promise<Session>;
 }
 
 export const EMPTY_TEXT: PipelineResult = {
