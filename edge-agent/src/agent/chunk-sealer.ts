@@ -24,6 +24,8 @@ export interface ChunkSealerOptions {
   readonly outbox: Outbox;
   readonly intervalMs: number;
   readonly signal: AbortSignal;
+  /** Keeps outputs on the node and gives what may leave in their place. */
+  readonly withhold?: ((results: readonly ItemResult[]) => Promise<readonly ItemResult[]>) | undefined;
   readonly onSealed: (results: readonly ItemResult[]) => void;
   /** The outbox refuses; undefined: it takes again. */
   readonly onBlocked: (error: AutoglmError | undefined) => void;
@@ -102,8 +104,9 @@ export class ChunkSealer {
       if (results.length === 0 && total === undefined) return;
       this.#results = [];
       this.#bytes = 0;
-      const { outbox, key } = this.#options;
-      await this.#store((outbox.find(key)?.highest ?? -1) + 1, results, total);
+      const { outbox, key, withhold } = this.#options;
+      const leaving = withhold === undefined ? results : await withhold(results);
+      await this.#store((outbox.find(key)?.highest ?? -1) + 1, leaving, total);
     });
     this.#sealing = sealing.catch(() => undefined);
     return sealing;
