@@ -31,7 +31,7 @@ const TYPES = [
 ] as const;
 const LANGUAGES = ["zh", "en", "other"] as const;
 /** Buckets of hashed characters and pairs of characters. */
-const BUCKETS = 256;
+const BUCKETS = 1024;
 const NUMBERS = 6;
 export const GATE_VECTOR_LENGTH = NUMBERS + LANGUAGES.length + TYPES.length + BUCKETS;
 

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { spacyNerConfigSchema } from "./spacy-config.ts";
 import { list, table } from "./tables.ts";
 import { tensorConfigSchema } from "./tensor-contract.ts";
+import { textEncoderClassifierConfigSchema, textEncoderConfigSchema } from "./text-encoder-config.ts";
 
 export { lookUp } from "./tables.ts";
 
@@ -50,10 +51,20 @@ export const kvDecoderConfigSchema = z.object({
 });
 export type KvDecoderConfig = z.infer<typeof kvDecoderConfigSchema>;
 
+export const gateFeaturesConfigSchema = z.object({
+  kind: z.literal("gate-features"),
+  /** Version of the vector that it was trained on. */
+  features: z.int().min(1),
+  input: z.string(),
+  output: z.string(),
+});
+export type GateFeaturesConfig = z.infer<typeof gateFeaturesConfigSchema>;
+
 export const pipelineConfigSchema = z.discriminatedUnion("kind", [
   tensorConfigSchema,
   charCnnClassifierConfigSchema,
   lacTaggerConfigSchema,
   spacyNerConfigSchema,
   kvDecoderConfigSchema,
+  gateFeaturesConfigSchema,
 ]);

@@ -31,10 +31,22 @@ export async function createPipeline(session: Session, files: PipelineFiles): Pr
       const { SpacyNer } = await import("./spacy-ner.ts");
       return new SpacyNer(session, config, files.contextLength);
     }
+    case "gate-features": {
+      const { GateFeatures } = await import("./gate-features.ts");
+      return new GateFeatures(session, config);
+    }
     case "kv-decoder": {
       // Tokenizer and template engine are 20 MB that the other processes do without.
       const { KvDecoder } = await import("./kv-decoder.ts");
       return KvDecoder.create(session, config, files);
+    }
+    case "text-encoder": {
+      const { TextEncoder } = await import("./text-encoder.ts");
+      return TextEncoder.create(session, config, files);
+    }
+    case "text-encoder-classifier": {
+      const { TextEncoderClassifier } = await import("./text-encoder-classifier.ts");
+      return TextEncoderClassifier.create(session, config, files);
     }
     default:
       throw new PipelineFailure(

@@ -1,0 +1,312 @@
+/**
+ * Decides, remembers and writes down: the state around the pure policy of core/src/gate. One for each gate, shared by all
+ * its requests. Every decision takes the budget, the link and the calibration as they are in that turn of the event loop,
+ * and reserves in the same turn what it grants.
+ */
+import { createHash } from "node:crypto";
+import type { ErrorCode, GatePolicy, ItemResult, TaskType } from "@autoglm/api";
+import {
+  answersAgree,
+  answerSignalOf,
+  calibratedConfidence,
+  decideGate,
+  GATE_POLICY_VERSION,
+  gateFeaturesOf,
+  learnOutcome,
+  type BudgetReservation,
+  type CalibrationState,
+  type GateDecision,
+  type GateFeatures,
+  type GateInputs,
+} from "@autoglm/core";
+import type { Log } from "@autoglm/telemetry";
+import type { ParsedItem } from "../parse/index.ts";
+import { DecisionLog } from "./decision-log.ts";
+import { DeepHealth } from "./deep-health.ts";
+import type { GateState } from "./gate-state.ts";
+import { LeasedBudget } from "./leased-budget.ts";
+
+export type WholeItem = Extract<ParsedItem, { text: string }>;
+
+export interface GatekeeperOptions {
+  readonly state: GateState;
+  /** What the budget counts for and the log is named after: letters, digits, `.`, `_` and `-`. */
+  readonly scope: string;
+  readonly policy: GatePolicy;
+  /** Inputs must not leave the node. */
+  readonly siteOnly: boolean;
+  readonly type: TaskType;
+  /** Names of the models, with their variants. */
+  readonly edge: string;
+  readonly deep: string;
+  readonly log: Log;
+  readonly now: () => number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+/** What is known of an item while it is open. */
+export interface GatedItem {
+  readonly parsed: WholeItem;
+  readonly features: GateFeatures;
+  readonly digest: string;
+  /** Most tokens that the deep model can use for it. */
+  readonly tokens: number;
+  pHard: number | null;
+  edge: ItemResult | undefined;
+  score: number | null;
+  confidence: number | null;
+  margin: number | null;
+  decision: GateDecision | undefined;
+  reservation: BudgetReservation | undefined;
+}
+
+/** Of these it is known that no answer was given, and none is billed. */
+const NOT_SERVED: readonly ErrorCode[] = [
+  "EndpointUnavailable",
+  "EndpointRefused",
+  "EndpointKeyMissing",
+  "BusUnavailable",
+  "TooManyRequests",
+  "QueueFull",
+  "ModelUnavailable",
+  "ModelLoadFailed",
+  "ModelDigestMismatch",
+];
+/** Of the item, not of the model behind it. */
+const OF_THE_ITEM: readonly string[] = ["ItemInvalid", "ItemTooLong", "AnswerInvalid"];
+
+export class Gatekeeper {
+  readonly #options: GatekeeperOptions;
+  readonly #budget: LeasedBudget;
+  readonly #health = new DeepHealth();
+  readonly #isOpen = { pre: false, post: false };
+  readonly #key: string;
+  #calibration: CalibrationState;
+  #log: DecisionLog | undefined;
+  #saving: Promise<void> | undefined;
+
+  private constructor(
+    options: GatekeeperOptions,
+    budget: LeasedBudget,
+    key: string,
+    known: CalibrationState,
+  ) {
+    this.#options = options;
+    this.#budget = budget;
+    this.#key = key;
+    this.#calibration = known;
+  }
+
+  static async open(options: GatekeeperOptions): Promise<Gatekeeper> {
+    const { state, scope, policy, type, edge } = options;
+    const { maxEscalations = null, maxTokens = null, maxShare = null } = policy.budget ?? {};
+    const budget = await LeasedBudget.open(state, scope, { maxEscalations, maxTokens, maxShare });
+    const key = `${edge} ${type}`;
+    const keeper = new Gatekeeper(options, budget, key, await state.calibration(key));
+    await keeper.#openLog();
+    return keeper;
+  }
+
+  get predicts(): boolean {
+    return this.#options.policy.mode !== "Post";
+  }
+
+  admit(parsed: WholeItem, tokens: number): GatedItem {
+    this.#budget.see();
+    const hasMedia = "media" in parsed && parsed.media !== undefined;
+    return {
+      parsed,
+      features: gateFeaturesOf(parsed.text, this.#options.type, { hasMedia }),
+      digest: createHash("sha256").update(parsed.text).digest("hex").slice(0, 16),
+      tokens,
+      pHard: null,
+      edge: undefined,
+      score: null,
+      confidence: null,
+      margin: null,
+      decision: undefined,
+      reservation: undefined,
+    };
+  }
+
+  /** Before the edge model. */
+  decidePre(item: GatedItem, pHard: number | null): GateDecision {
+    item.pHard = pHard;
+    return this.#decide("pre", item, null);
+  }
+
+  /** With the edge's answer, or its error. */
+  decidePost(item: GatedItem, edge: ItemResult): GateDecision {
+    item.edge = edge;
+    if (edge.output !== undefined) {
+      const { score, margin } = answerSignalOf(edge.output);
+      item.score = score;
+      item.margin = margin;
+      item.confidence =
+        score === null ? null : calibratedConfidence(this.#calibration, { score, pHard: item.pHard });
+    }
+    const isAudited = edge.output !== undefined && this.#options.policy.auditShare > 0;
+    return this.#decide("post", item, isAudited ? this.#options.random() : null);
+  }
+
+  /** Resolves when what is granted is sure to be counted, come what may; only then may the item be sent. */
+  covered(): Promise<void> {
+    return this.#budget.covered();
+  }
+
+  /** The deep model has answered. */
+  noteAnswer(item: GatedItem, deep: ItemResult): void {
+    this.#health.noteAnswer();
+    this.#settle(item, tokensOf(deep));
+    const { edge, score, pHard, decision } = item;
+    if (edge?.output === undefined || deep.output === undefined || score === null) return;
+    const agrees = answersAgree(edge.output, deep.output);
+    if (agrees === null) return;
+    const share = decision?.rule === "Audit" ? this.#options.policy.auditShare : 1;
+    const outcome = { score, pHard, agrees, share };
+    this.#calibration = learnOutcome(this.#calibration, outcome);
+    this.#log?.append({ kind: "outcome", item: item.parsed.item, ...outcome });
+    this.#saveCalibration();
+  }
+
+  /** The deep model gave no answer; the edge's counts. */
+  noteFailure(item: GatedItem, error: unknown): GateDecision {
+    const code = codeOf(error);
+    if (code !== undefined && OF_THE_ITEM.includes(code)) this.#health.noteAnswer();
+    else this.#health.noteFailure(this.#options.now());
+    if (NOT_SERVED.some((known) => known === code)) this.#release(item);
+    else this.#settle(item);
+    return this.#decide("fallback", item, null);
+  }
+
+  /** The item was granted and is not sent. */
+  noteUnsent(item: GatedItem): GateDecision {
+    this.#health.noteFailure(this.#options.now());
+    this.#release(item);
+    return this.#decide("fallback", item, null);
+  }
+
+  /** Nobody waits for the item any more; what was sent is spent. */
+  abandon(item: GatedItem): void {
+    if (item.reservation) this.#health.noteAbandoned();
+    this.#settle(item);
+  }
+
+  /** What the result says of the gate. */
+  recordOf(item: GatedItem): NonNullable<ItemResult["gate"]> {
+    const { pHard, confidence, margin, decision } = item;
+    return {
+      route: decision?.route ?? "edge",
+      rule: decision?.rule ?? "NotPredicted",
+      policy: String(GATE_POLICY_VERSION),
+      ...(pHard !== null && { pHard }),
+      ...(confidence !== null && { confidence }),
+      ...(margin !== null && { margin }),
+    };
+  }
+
+  /** Everything is on the disk when it resolves. */
+  async close(): Promise<void> {
+    await this.#saving;
+    await this.#budget.close();
+    await this.#log?.close();
+  }
+
+  #decide(stage: GateInputs["stage"], item: GatedItem, auditDraw: number | null): GateDecision {
+    const { policy, siteOnly, now } = this.#options;
+    const { escalations, tokens } = this.#budget.left;
+    const isPost = stage === "post";
+    const inputs: GateInputs = {
+      stage,
+      features: item.features,
+      dataClass: siteOnly ? "SiteOnly" : "Anywhere",
+      link: this.#health.link(now()),
+      escalationsLeft: escalations,
+      tokensLeft: tokens,
+      tokens: item.tokens,
+      isOpen: stage === "fallback" ? false : this.#isOpen[stage],
+      pHard: item.pHard,
+      confidence: isPost ? item.confidence : null,
+      margin: isPost ? item.margin : null,
+      edgeFailed: isPost && item.edge?.error !== undefined,
+      auditDraw,
+    };
+    const decision = decideGate(policy, inputs);
+    if (stage !== "fallback") this.#isOpen[stage] = decision.isOpen;
+    if (decision.route === "deep") {
+      item.reservation = this.#budget.reserve(item.tokens);
+      this.#health.noteSent();
+    }
+    item.decision = decision;
+    const { digest, parsed, score } = item;
+    this.#log?.append({
+      kind: "decision",
+      item: parsed.item,
+      digest,
+      score: isPost ? score : null,
+      inputs,
+      decision,
+    });
+    return decision;
+  }
+
+  #settle(item: GatedItem, tokens?: number): void {
+    if (item.reservation) this.#budget.settle(item.reservation, tokens);
+    item.reservation = undefined;
+  }
+
+  #release(item: GatedItem): void {
+    if (item.reservation) this.#budget.release(item.reservation);
+    item.reservation = undefined;
+  }
+
+  async #openLog(): Promise<void> {
+    const { state, scope, policy, edge, deep, log, now } = this.#options;
+    const { mode, threshold, minConfidence, minMargin, hysteresis, auditShare } = policy;
+    this.#log = await DecisionLog.open({
+      folder: state.decisionsFolder,
+      scope,
+      log,
+      begin: () => ({
+        kind: "open",
+        v: GATE_POLICY_VERSION,
+        at: new Date(now()).toISOString(),
+        edge,
+        deep,
+        policy: { mode, threshold, minConfidence, minMargin, hysteresis, auditShare },
+        calibration: this.#calibration,
+      }),
+    });
+  }
+
+  /** The newest, one write at a time. */
+  #saveCalibration(): void {
+    this.#saving ??= this.#writeCalibration().finally(() => {
+      this.#saving = undefined;
+    });
+  }
+
+  async #writeCalibration(): Promise<void> {
+    const { state, log } = this.#options;
+    let written: CalibrationState | undefined;
+    while (written !== this.#calibration) {
+      written = this.#calibration;
+      try {
+        await state.saveCalibration(this.#key, written);
+      } catch (error) {
+        log.warn({ error }, "what the gate learned could not be written down");
+        return;
+      }
+    }
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return typeof error === "object" && error !== null && "code" in error ? String(error.code) : undefined;
+}
+
+/** undefined where the answer does not say: then the most counts. */
+function tokensOf({ output }: ItemResult): number | undefined {
+  return output?.type === "text-generation" ? output.prompt_tokens + output.completion_tokens : undefined;
+}

@@ -1,0 +1,2 @@
+export { GatedEngine, gateOptionsOf, type GatedEngineOptions } from "./gated-engine.ts";
+export { GateState } from "./gate-state.ts";
