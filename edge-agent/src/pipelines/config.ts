@@ -66,5 +66,7 @@ export const pipelineConfigSchema = z.discriminatedUnion("kind", [
   lacTaggerConfigSchema,
   spacyNerConfigSchema,
   kvDecoderConfigSchema,
+  textEncoderConfigSchema,
+  textEncoderClassifierConfigSchema,
   gateFeaturesConfigSchema,
 ]);
