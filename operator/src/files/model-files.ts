@@ -9,7 +9,7 @@ import { AutoglmError } from "@autoglm/api";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { parseRange } from "./range.ts";
 
-const DIGEST = /^[0-9a-f]{64}$/;
+export const DIGEST = /^[0-9a-f]{64}$/;
 
 export interface ModelFilesOptions {
   /** Folder with the files as `sha256/<digest>`; absent: no file is served. */

@@ -13,11 +13,15 @@ export interface AccessRequest {
   readonly task?: { readonly namespace: string; readonly name: string } | undefined;
 }
 
+export type Caller = Pick<AccessRequest, "token" | "remoteAddress">;
+
 export type Access = "allowed" | "denied" | "unauthenticated";
 
 export interface AccessPort {
   /** Without a task: `denied` for anybody who is known. Throws ApiUnavailable when nobody can say. */
   judge(request: AccessRequest): Promise<Access>;
+  /** Whether the caller may bring files of models: whoever may `create` AutoGLMModels. */
+  judgeUpload(caller: Caller): Promise<Access>;
 }
 
 const CACHE_MS = 10_000;
@@ -43,6 +47,13 @@ export class KubeAccess implements AccessPort {
     return (await this.#mayGet(user, task)) ? "allowed" : "denied";
   }
 
+  async judgeUpload({ token }: Caller): Promise<Access> {
+    const user = token === undefined ? undefined : await this.#user(token);
+    if (user === undefined) return "unauthenticated";
+    const { plural: resource } = KINDS.AutoGLMModel;
+    return (await this.#may({ user, verb: "create", group: GROUP, resource })) ? "allowed" : "denied";
+  }
+
   #user(token: string): Promise<ReviewedUser | undefined> {
     // The token itself is not kept.
     const digest = createHash("sha256").update(token).digest("base64");
@@ -58,6 +69,10 @@ export class KubeAccess implements AccessPort {
       namespace: task.namespace,
       name: task.name,
     };
+    return this.#may(question);
+  }
+
+  #may(question: Parameters<typeof reviewAccess>[1]): Promise<boolean> {
     return this.#cached(`access ${JSON.stringify(question)}`, async () => {
       const { allowed } = await reviewAccess(this.#client, question);
       return allowed;
@@ -94,5 +109,9 @@ export class LoopbackAccess implements AccessPort {
     const isToken = given.length === this.#token.length && timingSafeEqual(given, this.#token);
     if (!isLocal || !isToken) return Promise.resolve("unauthenticated");
     return Promise.resolve(task === undefined ? "denied" : "allowed");
+  }
+
+  async judgeUpload(caller: Caller): Promise<Access> {
+    return (await this.judge(caller)) === "denied" ? "allowed" : "unauthenticated";
   }
 }

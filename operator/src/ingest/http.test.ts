@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ledgerSchema, type ResultRecord, resultPageSchema } from "@autoglm/api";
@@ -265,5 +265,39 @@ describe("GET /models/sha256", () => {
     const answer = await model({}, "GET", digest);
     expect(answer.statusCode).toBe(404);
     expect(answer.json()).toMatchObject({ code: "NotFound", hint: expect.any(String) });
+  });
+});
+
+describe("PUT /models/sha256", () => {
+  const model = Buffer.from("a new model".repeat(1000));
+  const digest = createHash("sha256").update(model).digest("hex");
+  const put = (payload: Buffer, options: { readonly digest?: string; readonly token?: string } = {}) =>
+    server.inject({
+      method: "PUT",
+      url: `/models/sha256/${options.digest ?? digest}`,
+      payload,
+      headers: {
+        "content-type": "application/octet-stream",
+        authorization: `Bearer ${options.token ?? TOKEN}`,
+      },
+    });
+
+  it("keeps what arrives whole, and serves it", async () => {
+    expect((await put(model)).statusCode).toBe(201);
+    expect((await put(model)).statusCode).toBe(200);
+    const answer = await server.inject({ method: "GET", url: `/models/sha256/${digest}` });
+    expect(answer.rawPayload.equals(model)).toBe(true);
+  });
+
+  it("refuses other bytes than the digest says, and leaves nothing of them", async () => {
+    const answer = await put(Buffer.from("another file"));
+    expect(answer.statusCode).toBe(400);
+    expect(answer.json()).toMatchObject({ code: "ModelDigestMismatch", hint: expect.any(String) });
+    expect(readdirSync(join(dir, "blobs/sha256")).sort()).toEqual([DIGEST, EMPTY_DIGEST].sort());
+  });
+
+  it("asks for a token, and for a digest that is one", async () => {
+    expect((await put(model, { token: "a-token-of-nobody" })).statusCode).toBe(401);
+    expect((await put(model, { digest: "..%2f..%2fsecret" })).statusCode).toBe(400);
   });
 });

@@ -4,6 +4,7 @@
  *     GET /results/:uid?run=&order=item|accepted&cursor=&limit=&follow=   JSON, or application/x-ndjson
  *     GET /ledger/:uid?run=
  *     GET /models/sha256/:digest
+ *     PUT /models/sha256/:digest                                          for who may create AutoGLMModels
  *
  * A task that does not exist and one that the caller may not read give the same answer after the same time. With
  * `follow=true` an empty page waits up to 30 s for a result, a stream of lines goes on until the run is complete.
@@ -21,6 +22,7 @@ import type { Log } from "@autoglm/telemetry";
 import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import { z } from "zod";
 import { serveModelFiles } from "../files/model-files.ts";
+import { takeModelFiles } from "../files/model-uploads.ts";
 import { type Cursor, formatCursor, parseCursor } from "../results/cursor.ts";
 import type { ResultStore, TaskIdentity } from "../results/store.ts";
 import type { AccessPort } from "./access.ts";
@@ -66,6 +68,15 @@ export function createResultServer(options: ResultServerOptions): FastifyInstanc
     return results.ledger(await results.visibleTask(request, request.params.uid, query.follow), query.run);
   });
   serveModelFiles(server, { blobsDir: options.modelBlobsDir });
+  takeModelFiles(server, {
+    blobsDir: options.modelBlobsDir,
+    authorise: async (request) => {
+      const caller = { token: bearerToken(request), remoteAddress: request.ip };
+      const answer = await options.access.judgeUpload(caller);
+      if (answer === "unauthenticated") throw unauthenticated();
+      if (answer === "denied") throw mayNotUpload();
+    },
+  });
   server.setNotFoundHandler((request, reply) =>
     reply.code(404).send({
       code: "NotFound",
@@ -214,6 +225,17 @@ function unauthenticated(): AutoglmError {
   });
 }
 
+function mayNotUpload(): AutoglmError {
+  return new AutoglmError(
+    "Forbidden",
+    "you may not bring files of models: that takes the right to create them",
+    {
+      retry: "never",
+      details: { isRefused: true, hint: "kubectl auth can-i create autoglmmodels" },
+    },
+  );
+}
+
 function notVisible(uid: string): AutoglmError {
   return new AutoglmError("NotFound", `no results of task ${uid} that you may read`, {
     retry: "never",
@@ -229,8 +251,12 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   Forbidden: 503,
   TooManyRequests: 503,
   Timeout: 503,
+  ModelDigestMismatch: 400,
+  ResultStoreFull: 507,
 };
 
 function statusOf({ code, details }: AutoglmError): number {
-  return details["isUnauthenticated"] === true ? 401 : (STATUS[code] ?? 500);
+  if (details["isUnauthenticated"] === true) return 401;
+  if (details["isRefused"] === true) return 403;
+  return STATUS[code] ?? 500;
 }
