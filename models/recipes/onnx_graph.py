@@ -25,6 +25,10 @@ class GraphBuilder:
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
         return name
 
+    def has(self, wire: str) -> bool:
+        """Whether a node gives `wire` already."""
+        return any(wire in node.output for node in self._nodes)
+
     def constant(self, name: str, value) -> str:
         """Keeps `value` under `name`; a scalar stays a scalar."""
         if name not in self._constants:

@@ -11,7 +11,11 @@ from pathlib import Path
 
 from .cache import DOWNLOADS, MODELS, RecipeError, sha256_of
 
-_PIN = re.compile(r"^(?P<name>[\w-]+)==(?P<version>[\d.]+) --hash=sha256:(?P<sha256>[0-9a-f]{64})$")
+_PIN = re.compile(
+    r"^(?P<name>[\w-]+)==(?P<version>[\d.]+) --hash=sha256:(?P<sha256>[0-9a-f]{64})"
+    # A package of data whose wheels are built per platform: the pinned one serves on every machine.
+    r"(?: # wheel of (?P<platform>\w+))?$"
+)
 
 
 def _pin(name: str) -> re.Match:
@@ -24,8 +28,7 @@ def _pin(name: str) -> re.Match:
 
 def _downloaded(pin: re.Match) -> Path | None:
     stem = f"{pin['name'].replace('-', '_')}-{pin['version']}"
-    endings = (".tar.gz", "-py3-none-any.whl", "-py2.py3-none-any.whl")
-    for path in (DOWNLOADS / (stem + ending) for ending in endings):
+    for path in DOWNLOADS.glob(f"{stem}[.-]*"):
         if path.exists() and sha256_of(path) == pin["sha256"]:
             return path
     return None
@@ -49,6 +52,8 @@ def download(name: str) -> Path:
     }
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation"]
     command += ["--progress-bar", "on", "--require-hashes", "--dest", str(DOWNLOADS), "-r", str(wanted)]
+    if pin["platform"]:
+        command += ["--only-binary", ":all:", "--platform", pin["platform"]]
     print(f"  {name} {pin['version']}: downloading", flush=True)
     started = time.monotonic()
     result = subprocess.run(command, env=environment, stdout=sys.stderr)
