@@ -73,6 +73,7 @@ class Decoder:
             feed = {
                 "input_ids": np.array([tokens], np.int64),
                 "attention_mask": np.ones((1, seen), np.int64),
+                "logits_at": np.array([[len(tokens) - 1]], np.int64),
                 **past,
             }
             result = dict(zip(self.outputs, self.session.run(None, feed)))

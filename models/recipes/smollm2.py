@@ -1,27 +1,25 @@
 """English generation: SmolLM2-135M-Instruct, from a Q4_1 GGUF file to ONNX with a KV cache.
 
-    input_ids [batch, tokens] int64, attention_mask [batch, past + tokens] int64,
-    past_key_values.{layer}.{key,value} [batch, 3, past, 64] float32 (past may be 0)
-      -> logits [batch, 1, 49152]   of the last token alone: at 2,000 tokens of prompt the logits of all
-                                    of them would be 400 MB, and the largest product of the graph
-      -> present.{layer}.{key,value} [batch, 3, past + tokens, 64], the next step's past
-
-Each 4-bit block of 32 weights is w = q * scale + minimum. MatMulNBits computes x @ ((q - 8) * scale), so
-what is left is sum(x over the block) @ (minimum + 8 * scale), a product 32 times smaller: no weight is
-rounded again. Variant `int4-mix` keeps the keys' and values' projections as fp32.
+The graph is the one of importer/decoder.py; here is how its weights are stored. Each 4-bit block of 32
+weights is w = q * scale + minimum. MatMulNBits computes x @ ((q - 8) * scale), so what is left is
+sum(x over the block) @ (minimum + 8 * scale), a product 32 times smaller: no weight is rounded again.
+Variant `int4-mix` keeps the keys' and values' projections as fp32.
 Source: https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct, Apache-2.0.
 """
 
 import json
-import math
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from importer.architecture import Architecture
+from importer.decoder import DecoderGraph
+from importer.gguf_metadata import from_gguf
+
 from .cache import BUILT
-from .onnx_graph import FLOAT, INT32, INT64, MICROSOFT, GraphBuilder
+from .onnx_graph import FLOAT, MICROSOFT, GraphBuilder
 from .sources import unpack_member
 
 CONTEXT_LENGTH = 2048
@@ -44,28 +42,9 @@ class Source:
     tensors: dict
 
     @property
-    def layers(self) -> int:
-        return self.fields["llama.block_count"]
-
-    @property
-    def width(self) -> int:
-        return self.fields["llama.embedding_length"]
-
-    @property
-    def heads(self) -> int:
-        return self.fields["llama.attention.head_count"]
-
-    @property
-    def kv_heads(self) -> int:
-        return self.fields["llama.attention.head_count_kv"]
-
-    @property
-    def head_width(self) -> int:
-        return self.width // self.heads
-
-    @property
-    def vocabulary(self) -> int:
-        return self.fields["llama.vocab_size"]
+    def architecture(self) -> Architecture:
+        whole = from_gguf(self.fields, frozenset(self.tensors), _GGUF)
+        return replace(whole, context=CONTEXT_LENGTH)
 
 
 def read_gguf(path: Path) -> Source:
@@ -95,37 +74,33 @@ def unpack_q8_0(tensor) -> tuple[np.ndarray, np.ndarray]:
     return (raw[..., 2:].view(np.int8).astype(np.int16) + 128).astype(np.uint8), scale
 
 
-def rotary_tables(base: float, head_width: int) -> tuple[np.ndarray, np.ndarray]:
-    """cos and sin [CONTEXT_LENGTH, head_width / 2] float32.
+_PARTS = {
+    "query": "attn_q",
+    "key": "attn_k",
+    "value": "attn_v",
+    "attention_output": "attn_output",
+    "gate": "ffn_gate",
+    "up": "ffn_up",
+    "down": "ffn_down",
+    "attention_norm": "attn_norm",
+    "feed_norm": "ffn_norm",
+    "final_norm": "output_norm",
+}
 
-    Frequencies are rounded to fp32 and the angles then exact in fp64, with the C library's cos: numpy's
-    differs between CPUs in the last bit, and the model's digest must not."""
-    frequencies = [float(np.float32(base ** (-pair / head_width))) for pair in range(0, head_width, 2)]
-    angles = [[position * frequency for frequency in frequencies] for position in range(CONTEXT_LENGTH)]
-    tables = (
-        np.array([[function(angle) for angle in row] for row in angles]) for function in (math.cos, math.sin)
-    )
-    return tuple(table.astype(np.float32) for table in tables)
 
-
-class DecoderGraph:
-    """Writes the Llama decoder, layer by layer, with the weights of `source`."""
+class Q41Weights:
+    """The 4-bit blocks of the file, as they are."""
 
     def __init__(self, source: Source, fp32_parts: tuple[str, ...]):
         self.source, self.fp32_parts = source, fp32_parts
-        self.graph = GraphBuilder("smollm2")
         self._block_sums = {}
 
-    def norm(self, wire: str, weight: str, output: str) -> str:
-        scale = self.graph.constant(weight, self.source.tensors[weight].data)
-        epsilon = float(self.source.fields["llama.attention.layer_norm_rms_epsilon"])
-        return self.graph.node(
-            "SimplifiedLayerNormalization", [wire, scale], output, axis=-1, epsilon=epsilon, stash_type=1
-        )
+    def norm(self, graph: GraphBuilder, role: str, layer: int | None) -> str:
+        name = _name(role, layer)
+        return graph.constant(name, self.source.tensors[name].data)
 
-    def linear(self, wire: str, weight: str, output: str) -> str:
-        """wire [.., columns] -> [.., rows]."""
-        graph = self.graph
+    def linear(self, graph: GraphBuilder, wire: str, role: str, layer: int | None, output: str) -> str:
+        weight = _name(role, layer)
         quantized, scale, minimum = unpack_q4_1(self.source.tensors[weight])
         rows, blocks, _ = quantized.shape
         columns = blocks * BLOCK
@@ -134,121 +109,49 @@ class DecoderGraph:
             return graph.node("MatMul", [wire, graph.constant(weight, full.reshape(rows, columns).T)], output)
         packed = graph.constant(f"{weight}.q", quantized[..., 0::2] | quantized[..., 1::2] << 4)
         scales = graph.constant(f"{weight}.scale", scale.reshape(-1))
-        product = self._matmul_nbits([wire, packed, scales], f"{output}.product", columns, rows, bits=4)
+        product = _matmul_nbits(graph, [wire, packed, scales], f"{output}.product", columns, rows, bits=4)
         offsets = graph.constant(f"{weight}.offset", (minimum + 8 * scale).T)
-        correction = graph.node("MatMul", [self._block_sum(wire, blocks), offsets], f"{output}.correction")
+        sums = self._block_sum(graph, wire, blocks)
+        correction = graph.node("MatMul", [sums, offsets], f"{output}.correction")
         return graph.node("Add", [product, correction], output)
 
-    def _matmul_nbits(self, inputs: list[str], output: str, columns: int, rows: int, bits: int) -> str:
-        attributes = {
-            "K": columns,
-            "N": rows,
-            "bits": bits,
-            "block_size": BLOCK,
-            "accuracy_level": ACCURACY_LEVEL,
-        }
-        return self.graph.node("MatMulNBits", inputs, output, MICROSOFT, **attributes)
-
-    def _block_sum(self, wire: str, blocks: int) -> str:
+    def _block_sum(self, graph: GraphBuilder, wire: str, blocks: int) -> str:
         if wire not in self._block_sums:
-            shape = self.graph.constant(f"blocks{blocks}", np.array([0, 0, blocks, BLOCK], np.int64))
-            split = self.graph.node("Reshape", [wire, shape], f"{wire}.blocks")
-            last = self.graph.constant("last_axis", np.array([-1], np.int64))
-            self._block_sums[wire] = self.graph.node("ReduceSum", [split, last], f"{wire}.sums", keepdims=0)
+            shape = graph.constant(f"blocks{blocks}", np.array([0, 0, blocks, BLOCK], np.int64))
+            split = graph.node("Reshape", [wire, shape], f"{wire}.blocks")
+            last = graph.constant("last_axis", np.array([-1], np.int64))
+            self._block_sums[wire] = graph.node("ReduceSum", [split, last], f"{wire}.sums", keepdims=0)
         return self._block_sums[wire]
 
-    def embed(self, ids: str) -> str:
-        """[batch, tokens] -> [batch, tokens, width]; the uint8 table is also the head's weight."""
-        graph, source = self.graph, self.source
-        quantized, scale = unpack_q8_0(source.tensors["token_embd.weight"])
+    def embed(self, graph: GraphBuilder, ids: str, output: str) -> str:
+        """The uint8 table is also the head's weight."""
+        quantized, scale = unpack_q8_0(self.source.tensors["token_embd.weight"])
         rows = graph.node("Gather", [graph.constant("embedding.q", quantized), ids], "embedding.rows")
         wide = graph.node("Cast", [rows], "embedding.wide", to=FLOAT)
-        centred = graph.node(
-            "Sub", [wide, graph.constant("zero_point", np.float32(128))], "embedding.centred"
-        )
-        scales = graph.node(
-            "Gather", [graph.constant("embedding.scale", scale[..., None]), ids], "embedding.scales"
-        )
+        middle = graph.constant("zero_point", np.float32(128))
+        centred = graph.node("Sub", [wide, middle], "embedding.centred")
+        table = graph.constant("embedding.scale", scale[..., None])
+        scales = graph.node("Gather", [table, ids], "embedding.scales")
         scaled = graph.node("Mul", [centred, scales], "embedding.scaled")
-        shape = graph.constant("embedding.shape", np.array([0, 0, source.width], np.int64))
+        width = self.source.architecture.width
+        shape = graph.constant("embedding.shape", np.array([0, 0, width], np.int64))
         graph.constant("head.scale", scale.reshape(-1))
-        return graph.node("Reshape", [scaled, shape], "layer0")
+        return graph.node("Reshape", [scaled, shape], output)
 
-    def lengths(self, mask: str) -> list[str]:
-        """What GroupQueryAttention wants to know: tokens per row less one, and the longest row."""
-        graph = self.graph
-        last = graph.constant("last_axis", np.array([-1], np.int64))
-        count = graph.node("ReduceSum", [mask, last], "tokens64", keepdims=0)
-        narrow = graph.node("Cast", [count], "tokens", to=INT32)
-        before_last = graph.node(
-            "Sub", [narrow, graph.constant("one", np.array([1], np.int32))], "tokens_before_last"
-        )
-        total = graph.node(
-            "Gather",
-            [graph.node("Shape", [mask], "mask_shape"), graph.constant("axis1", np.int64(1))],
-            "total64",
-        )
-        return [before_last, graph.node("Cast", [total], "total", to=INT32)]
+    def head(self, graph: GraphBuilder, wire: str, output: str) -> None:
+        sizes = self.source.architecture
+        inputs = [wire, "embedding.q", "head.scale"]
+        _matmul_nbits(graph, inputs, output, sizes.width, sizes.vocabulary, bits=8)
 
-    def attention(self, wire: str, layer: int, shared: list[str]) -> str:
-        graph, source, block = self.graph, self.source, f"blk.{layer}."
-        query, key, value = (
-            self.linear(wire, f"{block}attn_{part}.weight", f"{part}{layer}") for part in "qkv"
-        )
-        past, present = [], []
-        for part in ("key", "value"):
-            shape = ["batch", source.kv_heads, "past", source.head_width]
-            past.append(graph.input(f"past_key_values.{layer}.{part}", FLOAT, shape))
-            shape = ["batch", source.kv_heads, "total", source.head_width]
-            present.append(graph.output(f"present.{layer}.{part}", FLOAT, shape))
-        # GGUF stores the rows of q and k permuted for interleaved rotation.
-        attributes = {
-            "num_heads": source.heads,
-            "kv_num_heads": source.kv_heads,
-            "do_rotary": 1,
-            "rotary_interleaved": 1,
-        }
-        outputs = [f"attention{layer}", *present]
-        mixed = graph.node(
-            "GroupQueryAttention", [query, key, value, *past, *shared], outputs, MICROSOFT, **attributes
-        )
-        return self.linear(mixed, f"{block}attn_output.weight", f"attention{layer}.output")
 
-    def feed_forward(self, wire: str, layer: int) -> str:
-        graph, block = self.graph, f"blk.{layer}."
-        gate = self.linear(wire, f"{block}ffn_gate.weight", f"gate{layer}")
-        up = self.linear(wire, f"{block}ffn_up.weight", f"up{layer}")
-        sigmoid = graph.node("Sigmoid", [gate], f"sigmoid{layer}")
-        silu = graph.node("Mul", [gate, sigmoid], f"silu{layer}")
-        gated = graph.node("Mul", [silu, up], f"gated{layer}")
-        return self.linear(gated, f"{block}ffn_down.weight", f"down{layer}")
+def _name(role: str, layer: int | None) -> str:
+    part = f"{_PARTS[role]}.weight"
+    return part if layer is None else f"blk.{layer}.{part}"
 
-    def head(self, wire: str) -> None:
-        """Logits of the last position: the rows of a batch have one length."""
-        graph, source = self.graph, self.source
-        index = graph.constant("last_position", np.array([-1], np.int64))
-        last = graph.node("Gather", [wire, index], "last", axis=1)
-        normed = self.norm(last, "output_norm.weight", "final")
-        graph.output("logits", FLOAT, ["batch", 1, source.vocabulary])
-        self._matmul_nbits(
-            [normed, "embedding.q", "head.scale"], "logits", source.width, source.vocabulary, bits=8
-        )
 
-    def write(self, path: Path) -> None:
-        graph, source = self.graph, self.source
-        ids = graph.input("input_ids", INT64, ["batch", "tokens"])
-        mask = graph.input("attention_mask", INT64, ["batch", "total"])
-        state = self.embed(ids)
-        tables = rotary_tables(source.fields["llama.rope.freq_base"], source.head_width)
-        rotary = [graph.constant(name, table) for name, table in zip(("cos", "sin"), tables)]
-        shared = [*self.lengths(mask), *rotary]
-        for layer in range(source.layers):
-            normed = self.norm(state, f"blk.{layer}.attn_norm.weight", f"attention_norm{layer}")
-            state = graph.node("Add", [state, self.attention(normed, layer, shared)], f"middle{layer}")
-            normed = self.norm(state, f"blk.{layer}.ffn_norm.weight", f"feed_norm{layer}")
-            state = graph.node("Add", [state, self.feed_forward(normed, layer)], f"layer{layer + 1}")
-        self.head(state)
-        graph.save(path)
+def _matmul_nbits(graph: GraphBuilder, inputs: list[str], output: str, columns: int, rows: int, bits: int) -> str:
+    sizes = {"K": columns, "N": rows, "bits": bits, "block_size": BLOCK}
+    return graph.node("MatMulNBits", inputs, output, MICROSOFT, accuracy_level=ACCURACY_LEVEL, **sizes)
 
 
 def tokenizer_of(fields: dict) -> dict:
@@ -289,19 +192,17 @@ def tokenizer_of(fields: dict) -> dict:
 
 
 def pipeline_of(source: Source) -> dict:
-    tokens = source.fields["tokenizer.ggml.tokens"]
+    tokens, sizes = source.fields["tokenizer.ggml.tokens"], source.architecture
     return {
         "kind": "kv-decoder",
-        "layers": source.layers,
-        "heads": source.heads,
-        "kvHeads": source.kv_heads,
-        "headDim": source.head_width,
-        "vocabSize": source.vocabulary,
-        "contextLength": CONTEXT_LENGTH,
+        "layers": sizes.layers,
+        "kvHeads": sizes.kv_heads,
+        "headDim": sizes.head_width,
+        "vocabSize": sizes.vocabulary,
+        "contextLength": sizes.context,
         "eosTokenIds": [tokens.index("<|im_end|>"), tokens.index("<|endoftext|>")],
         "stop": [],
         "systemPrompt": None,
-        "logits": "last",
     }
 
 
@@ -325,7 +226,8 @@ def build(folder: Path) -> None:
         for variant, fp32_parts in FP32_PARTS.items():
             target = folder / variant
             target.mkdir(parents=True, exist_ok=True)
-            DecoderGraph(source, fp32_parts).write(target / "model.onnx")
+            weights = Q41Weights(source, fp32_parts)
+            DecoderGraph(source.architecture, weights, GraphBuilder("smollm2")).write(target / "model.onnx")
             _write_json(pipeline_of(source), target / "pipeline.json")
             _write_json(tokenizer_of(source.fields), target / "tokenizer.json")
             _write_json(configuration, target / "tokenizer_config.json")

@@ -88,10 +88,14 @@ class OnnxSession implements Session {
     return new OnnxTensor(type as "float32", data as Float32Array, dims);
   }
 
-  async run(feeds: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>> {
+  async run(
+    feeds: Readonly<Record<string, Tensor>>,
+    outputs?: readonly string[],
+  ): Promise<Readonly<Record<string, Tensor>>> {
     try {
       // Every tensor of the port was made above or came out of a run.
-      return await this.#session.run(feeds as Record<string, OnnxTensor>);
+      const given = feeds as Record<string, OnnxTensor>;
+      return await (outputs === undefined ? this.#session.run(given) : this.#session.run(given, outputs));
     } catch (cause) {
       throw new PipelineFailure("InferenceFailed", "ONNX Runtime can't run the model on this input", {
         cause,

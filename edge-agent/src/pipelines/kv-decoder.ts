@@ -1,54 +1,49 @@
-import { ChatPrompt } from "./chat-prompt.ts";
+import { ChatPrompt, TemplateRefused } from "./chat-prompt.ts";
 import type { KvDecoderConfig } from "./config.ts";
+import { KvDecoderBatch } from "./kv-decoder-batch.ts";
+import { KvDecoderGraph } from "./kv-decoder-graph.ts";
+import { DecoderRow } from "./kv-decoder-row.ts";
 import {
   EMPTY_TEXT,
-  floatsOf,
   roundScore,
-  type Parameters,
+  type ChatMessage,
   type Pipeline,
   type PipelineFiles,
   type PipelineItem,
   type PipelineResult,
+  type RunHooks,
   type Session,
-  type Tensor,
 } from "./pipeline.ts";
-import { Sampler } from "./sampler.ts";
+import { scoreContinuations, type ContinuationScore } from "./score-continuations.ts";
 
-const DEFAULT_MAX_NEW_TOKENS = 64;
-const DEFAULT_REPETITION_PENALTY = 1.1;
+/** Eight rows cost a step not much more than twice what one costs; sixteen gained little more (hack/bench/generation.ts). */
+const MAX_ROWS = 8;
 /** No tokenizer in use has a token of more characters; texts beyond this per token of context are refused unread. */
 const LONGEST_TOKEN = 32;
 
-interface Generation {
-  readonly ids: readonly number[];
-  readonly text: string;
-  readonly reason: "stop" | "length";
-  readonly meanLogprob: number;
-}
-
 /**
- * Decoder with a key-value cache, one text at a time:
- *
- *     prompt ids ──▶ graph(past = nothing) ──▶ logits, present
- *     next id    ──▶ graph(past = present) ──▶ logits, present     until an end token, a stop text or a limit
- *
- *     input_ids [1, tokens], attention_mask [1, past + tokens] int64, past_key_values.{layer}.{key,value}
- *     [1, kvHeads, past, headDim] → logits [1, 1 or tokens, vocabulary], present.{layer}.{key,value}
+ * A chat model with a key-value cache: conversation in, answer out, token by token for those who listen. Calls of `run` may
+ * overlap; their rows share the steps.
  */
 export class KvDecoder implements Pipeline {
-  readonly taskType = "text-generation";
+  readonly taskTypes = ["text-generation"] as const;
   readonly batching: Pipeline["batching"];
-  readonly #session: Session;
+  /** Tokens of prompt and answer together. */
+  readonly contextLength: number;
+  readonly prompt: ChatPrompt;
   readonly #config: KvDecoderConfig;
-  readonly #prompt: ChatPrompt;
-  readonly #contextLength: number;
+  readonly #graph: KvDecoderGraph;
+  readonly #batch: KvDecoderBatch;
 
   private constructor(session: Session, config: KvDecoderConfig, prompt: ChatPrompt, contextLength: number) {
-    this.#session = session;
     this.#config = config;
-    this.#prompt = prompt;
-    this.#contextLength = contextLength;
-    this.batching = { maxItems: 1, maxLength: contextLength * LONGEST_TOKEN };
+    this.prompt = prompt;
+    this.contextLength = contextLength;
+    this.batching = { maxItems: MAX_ROWS, maxLength: contextLength };
+    this.#graph = new KvDecoderGraph(session, config);
+    // The model's memory is declared with one full context: rows of a batch share it.
+    const limits = { maxRows: MAX_ROWS, maxPositions: contextLength };
+    this.#batch = new KvDecoderBatch(this.#graph, config.vocabSize, limits);
   }
 
   static async create(session: Session, config: KvDecoderConfig, files: PipelineFiles): Promise<KvDecoder> {
@@ -61,116 +56,69 @@ export class KvDecoder implements Pipeline {
     return new KvDecoder(session, config, prompt, Math.min(config.contextLength, files.contextLength));
   }
 
-  async run(items: readonly PipelineItem[], onProgress: () => void): Promise<readonly PipelineResult[]> {
-    const results: PipelineResult[] = [];
-    for (const item of items) results.push(await this.#answer(item, onProgress));
-    return results;
+  async run(items: readonly PipelineItem[], hooks: RunHooks): Promise<readonly PipelineResult[]> {
+    const rows = items.map((item, index) => this.#rowOf(item, index, hooks));
+    const decodable = rows.filter((row) => row instanceof DecoderRow);
+    await this.#batch.decode(decodable, hooks.onProgress);
+    return rows.map((row) => (row instanceof DecoderRow ? resultOf(row) : row));
   }
 
-  async #answer({ text, parameters }: PipelineItem, onProgress: () => void): Promise<PipelineResult> {
-    if (text.trim() === "") return EMPTY_TEXT;
-    if (text.length > this.batching.maxLength) return this.#tooLong(`${text.length} characters`);
-    const promptIds = this.#prompt.encode(text);
-    if (promptIds.length >= this.#contextLength) return this.#tooLong(`${promptIds.length} tokens`);
-    const {
-      ids,
-      text: answer,
-      reason,
-      meanLogprob,
-    } = await this.#generate(promptIds, parameters, onProgress);
-    return {
-      output: {
-        type: "text-generation",
-        generated_text: answer,
-        finish_reason: reason,
-        prompt_tokens: promptIds.length,
-        completion_tokens: ids.length,
-        score: ids.length === 0 ? null : roundScore(Math.exp(meanLogprob)),
-        scoreSource: ids.length === 0 ? "none" : "logprob",
-      },
-    };
-  }
-
-  async #generate(
+  /**
+   * Log-probabilities of continuations of a prompt, exact, with the prompt run once.
+   * @throws PipelineFailure when the graph fails; the prompt and each continuation have to fit into the context
+   */
+  scoreContinuations(
     promptIds: readonly number[],
-    parameters: Parameters,
-    onProgress: () => void,
-  ): Promise<Generation> {
-    const room = this.#contextLength - promptIds.length;
-    const limit = Math.min(parameters.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS, room);
-    const stops = [...this.#config.stop, ...(parameters.stop ?? [])];
-    const sampler = new Sampler(
-      {
-        temperature: parameters.temperature ?? 0,
-        topP: parameters.topP ?? 1,
-        repetitionPenalty: parameters.repetitionPenalty ?? DEFAULT_REPETITION_PENALTY,
-        seed: parameters.seed ?? 0,
-      },
+    continuations: readonly (readonly number[])[],
+  ): Promise<readonly ContinuationScore[]> {
+    return scoreContinuations(this.#graph, this.#config.vocabSize, promptIds, continuations);
+  }
+
+  #rowOf(item: PipelineItem, index: number, { onToken }: RunHooks): DecoderRow | PipelineResult {
+    const messages = item.messages ?? [{ role: "user", content: item.text }];
+    const promptIds = this.#encode(messages);
+    if (!Array.isArray(promptIds)) return promptIds as PipelineResult;
+    return new DecoderRow({
       promptIds,
-    );
-    const ids: number[] = [];
-    let logprobs = 0;
-    const finish = (reason: "stop" | "length", text = this.#prompt.decode(ids)): Generation => ({
-      ids,
-      text,
-      reason,
-      meanLogprob: logprobs / ids.length,
-    });
-    let past = this.#emptyPast();
-    let length = 0;
-    for (let input: readonly number[] = promptIds; ids.length < limit;) {
-      length += input.length;
-      const outputs = await this.#step(input, length, past);
-      onProgress();
-      past = this.#pastOf(outputs);
-      const { id, logprob } = sampler.next(floatsOf(outputs, "logits").subarray(-this.#config.vocabSize));
-      if (this.#config.eosTokenIds.includes(id)) return finish("stop");
-      ids.push(id);
-      logprobs += logprob;
-      const text = stops.length === 0 ? undefined : beforeStop(this.#prompt.decode(ids), stops);
-      if (text !== undefined) return finish("stop", text);
-      input = [id];
-    }
-    return finish("length");
-  }
-
-  #step(ids: readonly number[], length: number, past: Readonly<Record<string, Tensor>>) {
-    return this.#session.run({
-      input_ids: this.#session.int64(ids, [1, ids.length]),
-      attention_mask: this.#session.int64(new Uint8Array(length).fill(1), [1, length]),
-      ...past,
+      parameters: item.parameters,
+      contextLength: this.contextLength,
+      eosTokenIds: this.#config.eosTokenIds,
+      stop: this.#config.stop,
+      decode: (ids) => this.prompt.decode(ids),
+      onText: onToken === undefined ? undefined : (piece) => onToken(index, piece),
     });
   }
 
-  #emptyPast(): Record<string, Tensor> {
-    const { kvHeads, headDim } = this.#config;
-    return this.#cacheOf(() => this.#session.float32(new Float32Array(0), [1, kvHeads, 0, headDim]));
-  }
-
-  /** The cache goes back in as it came out, without a copy here. */
-  #pastOf(outputs: Readonly<Record<string, Tensor>>): Record<string, Tensor> {
-    return this.#cacheOf((name) => outputs[`present.${name}`]);
-  }
-
-  #cacheOf(tensorOf: (name: string) => Tensor | undefined): Record<string, Tensor> {
-    const cache: Record<string, Tensor> = {};
-    for (let layer = 0; layer < this.#config.layers; layer++) {
-      for (const name of [`${layer}.key`, `${layer}.value`]) {
-        const tensor = tensorOf(name);
-        if (tensor !== undefined) cache[`past_key_values.${name}`] = tensor;
-      }
+  #encode(messages: readonly ChatMessage[]): readonly number[] | PipelineResult {
+    if (messages.every(({ content }) => content.trim() === "")) return EMPTY_TEXT;
+    const characters = messages.reduce((sum, { content }) => sum + content.length, 0);
+    if (characters > this.contextLength * LONGEST_TOKEN) return this.#tooLong(`${characters} characters`);
+    try {
+      const promptIds = this.prompt.encode(messages);
+      return promptIds.length < this.contextLength ? promptIds : this.#tooLong(`${promptIds.length} tokens`);
+    } catch (error) {
+      if (!(error instanceof TemplateRefused)) throw error;
+      return { error: { code: "ItemInvalid", message: error.message } };
     }
-    return cache;
   }
 
   #tooLong(size: string): PipelineResult {
-    const message = `the prompt has ${size}, the model takes ${this.#contextLength} tokens with the answer`;
+    const message = `the prompt has ${size}, the model takes ${this.contextLength} tokens with the answer`;
     return { error: { code: "ItemTooLong", message } };
   }
 }
 
-/** The text up to the first stop in it; undefined when there is none. */
-function beforeStop(text: string, stops: readonly string[]): string | undefined {
-  const found = stops.map((stop) => text.indexOf(stop)).filter((index) => index >= 0);
-  return found.length === 0 ? undefined : text.slice(0, Math.min(...found));
+function resultOf(row: DecoderRow): PipelineResult {
+  const { meanLogprob } = row;
+  return {
+    output: {
+      type: "text-generation",
+      generated_text: row.text,
+      finish_reason: row.finishReason ?? "length",
+      prompt_tokens: row.promptIds.length,
+      completion_tokens: row.completionTokens,
+      score: meanLogprob === undefined ? null : roundScore(Math.exp(meanLogprob)),
+      scoreSource: meanLogprob === undefined ? "none" : "logprob",
+    },
+  };
 }

@@ -14,7 +14,11 @@ export interface Session {
   float32(values: Float32Array, dims: readonly number[]): Tensor;
   /** @param type the runtime's own name of the datatype */
   tensor(type: string, data: TensorData, dims: readonly number[]): Tensor;
-  run(feeds: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>>;
+  /** @param outputs what is fetched of the outputs; all of them when left out */
+  run(
+    feeds: Readonly<Record<string, Tensor>>,
+    outputs?: readonly string[],
+  ): Promise<Readonly<Record<string, Tensor>>>;
 }
 
 export type Parameters = WorkSpec["parameters"];

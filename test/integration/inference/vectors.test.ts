@@ -165,7 +165,7 @@ describe("English generation", () => {
     // An answer that ends with its first token.
     expect(prompt.decode([])).toBe("");
     for (const { text, promptTokenIds, continuationTokenIds, ended } of chats) {
-      expect(prompt.encode(text)).toEqual(promptTokenIds);
+      expect(prompt.encode([{ role: "user", content: text }])).toEqual(promptTokenIds);
       const maxNewTokens = continuationTokenIds.length + (ended ? 1 : 0);
       const parameters = { repetitionPenalty: 1, maxNewTokens };
       const request = infer(engine, { model, type: "text-generation", texts: [text], parameters });

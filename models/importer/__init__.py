@@ -1,0 +1,1 @@
+"""Converts decoder checkpoints (GLM, Llama) to the package that an agent serves."""

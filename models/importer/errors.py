@@ -1,0 +1,2 @@
+class ImportRefused(Exception):
+    """Something the person at the terminal can mend; the message names file, tensor and mend."""
