@@ -1,8 +1,10 @@
 /** The only reader of the environment. Every variable, its default and its meaning are in {@link VARIABLES}. */
-import { availableParallelism, hostname } from "node:os";
+import { hostname } from "node:os";
 import { AutoglmError, heartbeatSchema, parseQuantityBytes, QUANTITY_PATTERN } from "@autoglm/api";
 import { LOG_LEVELS } from "@autoglm/telemetry";
+import { parseAllowedHosts, type AllowedHosts } from "./inputs/index.ts";
 import { z } from "zod";
+import { availableCores } from "./probe/cores.ts";
 
 const quantity = z
   .string()
@@ -31,13 +33,13 @@ const VARIABLES = {
   AUTOGLM_MEMORY_BUDGET: quantity.optional(),
   AUTOGLM_LOCATION: z.enum(["edge", "cloud"], { error: "must be edge or cloud" }).optional(),
   AUTOGLM_POOL: heartbeatSchema.shape.pool,
-  /** Cores for inference. */
+  /** Cores for inference. Default: those that the container may use. */
   AUTOGLM_THREADS: z.coerce
     .number({ error: "must be a number of cores" })
     .int()
     .min(1)
     .max(1024)
-    .default(availableParallelism()),
+    .default(availableCores()),
   AUTOGLM_EXECUTION_PROVIDERS: z
     .string()
     .default("cpu")
@@ -68,6 +70,30 @@ const VARIABLES = {
   AUTOGLM_DRAIN_SECONDS: seconds.default(5000),
   /** Longest inference of one item; default: the engine's own. */
   AUTOGLM_ITEM_TIMEOUT_SECONDS: seconds.optional(),
+  /** The inference port. Without a number an agent has none; `serve` takes 8081. */
+  AUTOGLM_HTTP_PORT: z.coerce
+    .number({ error: "must be a port, 0 to 65535" })
+    .int()
+    .min(0)
+    .max(65_535)
+    .optional(),
+  /** Beyond this machine only with a token. */
+  AUTOGLM_HTTP_HOST: z.string().min(1).default("127.0.0.1"),
+  AUTOGLM_HTTP_TOKEN: z.string().min(16, "must be a token of at least 16 characters").optional(),
+  AUTOGLM_HTTP_TOKEN_FILE: z.string().min(1).optional(),
+  /** Largest body of a request. */
+  AUTOGLM_REQUEST_LIMIT: quantity.default(parseQuantityBytes("16Mi")),
+  /** Longest wait of a request for a process. */
+  AUTOGLM_REQUEST_TIMEOUT_SECONDS: seconds.default(60_000),
+  /** Requests that may wait for one model; more are told to come back later. */
+  AUTOGLM_QUEUE_LIMIT: z.coerce
+    .number({ error: "must be a number of requests" })
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(1024),
+  /** Folder of models that are served: <model>/[<variant>/]{model.onnx,pipeline.json}. */
+  AUTOGLM_SERVE_DIR: z.string().min(1).optional(),
 } as const;
 const variablesSchema = z.object(VARIABLES);
 
@@ -96,6 +122,20 @@ export interface AgentOptions {
   readonly unlistedRetentionMs: number;
   readonly drainMs: number;
   readonly itemTimeoutMs: number | undefined;
+  readonly http: HttpOptions;
+}
+
+/** Of the inference port. */
+export interface HttpOptions {
+  /** 0 picks a free one; undefined: there is none. */
+  readonly port: number | undefined;
+  readonly host: string;
+  readonly token: string | undefined;
+  readonly tokenFile: string | undefined;
+  readonly requestLimitBytes: number;
+  readonly timeoutMs: number;
+  readonly queueLimit: number;
+  readonly serveDir: string | undefined;
 }
 
 /**
@@ -134,6 +174,16 @@ export function parseAgentOptions(environment: Readonly<Record<string, string | 
     unlistedRetentionMs: variables.AUTOGLM_UNLISTED_RETENTION_SECONDS,
     drainMs: variables.AUTOGLM_DRAIN_SECONDS,
     itemTimeoutMs: variables.AUTOGLM_ITEM_TIMEOUT_SECONDS,
+    http: Object.freeze({
+      port: variables.AUTOGLM_HTTP_PORT,
+      host: variables.AUTOGLM_HTTP_HOST,
+      token: variables.AUTOGLM_HTTP_TOKEN,
+      tokenFile: variables.AUTOGLM_HTTP_TOKEN_FILE,
+      requestLimitBytes: variables.AUTOGLM_REQUEST_LIMIT,
+      timeoutMs: variables.AUTOGLM_REQUEST_TIMEOUT_SECONDS,
+      queueLimit: variables.AUTOGLM_QUEUE_LIMIT,
+      serveDir: variables.AUTOGLM_SERVE_DIR,
+    }),
   });
 }
 

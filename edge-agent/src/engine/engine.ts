@@ -81,6 +81,8 @@ export interface ModelState {
   readonly isReady: boolean;
   readonly processes: number;
   readonly waitingItems: number;
+  /** Known once it was loaded. */
+  readonly taskTypes?: readonly TaskType[] | undefined;
   readonly provider?: ExecutionProvider | undefined;
   /** Why it runs on another provider than the one that was asked for. */
   readonly fallbackReason?: string | undefined;
@@ -193,6 +195,7 @@ class ProcessPoolEngine implements Engine {
       isReady: served.slots.size > 0 && served.setAside === undefined,
       processes: served.slots.size,
       waitingItems: served.queue.length,
+      taskTypes: served.serving?.taskTypes,
       provider: served.serving?.provider,
       fallbackReason: served.serving?.fallbackReason,
       setAside: served.setAside,
