@@ -12,9 +12,14 @@ import { build } from "esbuild";
 
 const PROGRAMS = {
   operator: { entryPoints: { main: "operator/src/main.ts" }, external: [] },
-  // The engine forks worker.js, which it looks for beside its own file.
+  // The engine forks worker.js, and documents are parsed in a thread of parse-worker.js: both are looked for beside main.js.
   "edge-agent": {
-    entryPoints: { main: "edge-agent/src/main.ts", worker: "edge-agent/src/engine/worker.ts" },
+    entryPoints: {
+      main: "edge-agent/src/main.ts",
+      worker: "edge-agent/src/engine/worker.ts",
+      offline: "edge-agent/src/offline.ts",
+      "parse-worker": "edge-agent/src/parse/worker.ts",
+    },
     external: ["onnxruntime-node", "sharp"],
   },
   cli: { entryPoints: { main: "cli/src/main.ts" }, external: [] },

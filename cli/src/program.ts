@@ -1,9 +1,11 @@
 /** The command line: which commands and flags there are, and what becomes of errors. */
-import { isAutoglmError, SPEC_TASK_TYPES, TIERS, toAutoglmError } from "@autoglm/api";
+import { isAutoglmError, SPEC_TASK_TYPES, TASK_TYPES, TIERS, toAutoglmError } from "@autoglm/api";
 import type { Resource } from "@autoglm/kube";
 import { Command, CommanderError, Option } from "commander";
 import { enrolNode, type EnrolOptions } from "./commands/enrol.ts";
+import { evaluate, type EvalOptions } from "./commands/eval.ts";
 import { get, type GetOptions } from "./commands/get.ts";
+import { pushModel, type PushOptions } from "./commands/models-push.ts";
 import { results, type ResultsOptions } from "./commands/results.ts";
 import { run, type RunOptions } from "./commands/run.ts";
 import { version, type VersionOptions } from "./commands/version.ts";
@@ -82,7 +84,9 @@ function buildProgram(session: Session): Command {
     "Lists the nodes of the fleet.",
   );
   addEnrol(nodes, session);
-  addGet(program.command("models"), session, MODELS, "model", "Lists models.");
+  const models = addGet(program.command("models"), session, MODELS, "model", "Lists models.");
+  addPush(models, session);
+  addEval(program, session);
   addCommand(program.command("why"))
     .description("Says why a task is in its state, what would change it, and where its parts run.")
     .argument("<task>")
@@ -170,6 +174,51 @@ function addEnrol(nodes: Command, session: Session): void {
     )
     .action((name: string, flags: EnrolOptions) =>
       act<EnrolOptions>(session, flags, (options) => enrolNode(session.io, name, options)),
+    );
+}
+
+function addPush(models: Command, session: Session): void {
+  addResultsFlags(addCommand(models.command("push")))
+    .description(
+      "Brings a model of your own onto the fleet: loads it here, compares its answers with golden.jsonl, measures its memory, uploads its files, applies the AutoGLMModel.",
+    )
+    .argument("<dir>", "folder with model.onnx and pipeline.json")
+    .option("--name <name>", "name of the AutoGLMModel; default: that of model.yaml, else of the folder")
+    .option("--variant <name>", "name of the variant; default: its precision")
+    .addOption(
+      new Option("--precision <precision>", "of the weights").choices(["fp32", "fp16", "int8", "int4"]),
+    )
+    .addOption(new Option("--context-length <units>", "longest input").argParser(integer))
+    .option("--memory <quantity>", "memory to reserve; default: what is measured here and a tenth")
+    .option("--language <tags...>", "languages, e.g. zh en")
+    .option("--license <spdx>", "licence of the weights")
+    .option("--description <text>", "what it is, in a sentence")
+    .addOption(
+      new Option("--tolerance <number>", "how far numbers of golden answers may differ")
+        .argParser(Number)
+        .default(0.001),
+    )
+    .option("--record", "write the answers of golden.jsonl that are missing")
+    .option("--dry-run", "check alone; print what would be applied")
+    .action((directory: string, flags: PushOptions) =>
+      act<PushOptions>(session, flags, (options) => pushModel(session.io, directory, options)),
+    );
+}
+
+function addEval(program: Command, session: Session): void {
+  addCommand(program.command("eval"))
+    .description("Judges a model folder on this machine by items whose right answers are known.")
+    .argument("<dir>", "folder with model.onnx and pipeline.json")
+    .requiredOption(
+      "--gold <file>",
+      "jsonl, csv or tsv with text and label (or entities, relations, question and answer, summary, target)",
+    )
+    .addOption(new Option("--type <type>", "task type, where the model serves several").choices(TASK_TYPES))
+    .option("--labels <list>", "labels to choose from, with commas between them")
+    .addOption(new Option("--floor <number>", "exit code 3 below it").argParser(Number))
+    .addOption(outputFlag("json"))
+    .action((directory: string, flags: EvalOptions) =>
+      act<EvalOptions>(session, flags, (options) => evaluate(session.io, directory, options)),
     );
 }
 

@@ -101,3 +101,5 @@ export {
   type PromptCandidate,
   type PromptFacts,
 } from "./prompts.ts";
+export { judgeQuality, type Gold, type Judged, type Quality } from "./quality/measures.ts";
+export { bootstrap, proportion, seededRandom, type Estimate } from "./quality/intervals.ts";
