@@ -7,7 +7,8 @@ import { AutoglmError, toAutoglmError } from "@autoglm/api";
 import { AgentBus, connectBus, type BusConnection } from "@autoglm/bus";
 import { createLogger, Metrics, startHealthServer, type Log, type Readiness } from "@autoglm/telemetry";
 import packageJson from "../../package.json" with { type: "json" };
-import { ModelStore } from "../models/model-store.ts";
+import { HTTP_METRICS } from "../http/metrics.ts";
+import { ModelStore, type ModelOnDisk } from "../models/model-store.ts";
 import type { AgentOptions } from "../options.ts";
 import { Outbox } from "../outbox/outbox.ts";
 import { MemoryProbe } from "../probe/memory-probe.ts";
@@ -29,16 +30,38 @@ export interface EngineOptions {
 
 export interface AgentParts {
   readonly createEngine: (options: EngineOptions) => InferenceEngine;
+  /** Opens the inference port; called once the engine is there. Default: there is none. */
+  readonly openInferencePort?: ((context: InferencePortContext) => Promise<InferencePort>) | undefined;
   readonly log?: Log;
+}
+
+export interface InferencePortContext {
+  /** Models of the store that can be run. */
+  readonly stored: () => readonly ModelOnDisk[];
+  readonly metrics: Metrics<typeof METRICS>;
+  readonly log: Log;
+  readonly version: string;
+}
+
+export interface InferencePort {
+  readonly port: number;
+  /** The models of the store have changed. */
+  refresh(): void;
+  /** Lets requests that are under way end, for at most `graceMs`. */
+  close(graceMs: number): Promise<void>;
 }
 
 export interface RunningAgent {
   readonly healthPort: number;
+  /** Of the inference port, once it is open; it opens when the node is enrolled. */
+  inferencePort(): number | undefined;
   /** Settles when the agent has ended: rejects with what ended it, unless that was {@link stop}. */
   readonly stopped: Promise<void>;
   /** Drains: at most about `drainMs` and a few seconds. */
   stop(): Promise<void>;
 }
+
+const METRICS = { ...AGENT_METRICS, ...HTTP_METRICS };
 
 /** What a drain may take beyond `drainMs`: ending children, a last heartbeat. */
 const DRAIN_EXTRA_MS = 3000;
@@ -64,12 +87,13 @@ class Agent {
   readonly #parts: AgentParts;
   readonly #log: Log;
   readonly #folder: StateFolder;
-  readonly #metrics = new Metrics(AGENT_METRICS);
+  readonly #metrics = new Metrics(METRICS);
   readonly #stopping = new AbortController();
   #enrolment: Enrolment | undefined;
   #outbox: Outbox | undefined;
   #connection: BusConnection | undefined;
   #runtime: AgentRuntime | undefined;
+  #inferencePort: InferencePort | undefined;
 
   constructor(options: AgentOptions, parts: AgentParts, log: Log, folder: StateFolder) {
     this.#options = options;
@@ -114,7 +138,8 @@ class Agent {
     };
     // Whoever does not look at it must not end the process by that.
     ended.promise.catch(() => undefined);
-    return { healthPort: health.port, stopped: ended.promise, stop };
+    const inferencePort = () => this.#inferencePort?.port;
+    return { healthPort: health.port, inferencePort, stopped: ended.promise, stop };
   }
 
   /** Resolves when everything runs; `renewing` rejects later when the process has to start again. */
@@ -157,7 +182,10 @@ class Agent {
       modelServerUrl,
       limitBytes: options.modelsLimitBytes,
       log,
-      onChange: () => runtime.onModelsChanged(),
+      onChange: () => {
+        runtime.onModelsChanged();
+        this.#inferencePort?.refresh();
+      },
     });
     await models.open();
     const runtime = new AgentRuntime({
@@ -195,6 +223,13 @@ class Agent {
       if (status === "connected") runtime.onConnected();
     });
     bus.onPoke(() => runtime.onPoke());
+    // Nobody could tell the site's clients why there is no port later than this.
+    this.#inferencePort = await this.#parts.openInferencePort?.({
+      stored: () => models.ready(),
+      metrics: this.#metrics,
+      log,
+      version: packageJson.version,
+    });
     runtime.start();
     if (connection.isConnected()) runtime.onConnected();
     log.info({ pool: options.pool, location: options.location, budgetBytes }, "the agent works");
@@ -240,7 +275,7 @@ class Agent {
     const deadline = Promise.withResolvers<void>();
     const timer = setTimeout(deadline.resolve, this.#options.drainMs + DRAIN_EXTRA_MS);
     const drained = working
-      .then(() => this.#runtime?.drain())
+      .then(() => Promise.all([this.#inferencePort?.close(this.#options.drainMs), this.#runtime?.drain()]))
       .catch((error: unknown) => {
         if (this.#enrolment) this.#log.warn({ error }, "the drain did not end well");
       });

@@ -38,20 +38,20 @@ export class Exchange {
   }
 
   sendJson(text: string, status = 200): void {
-    // Numbers and names in ASCII, as most answers are, need no count of their bytes.
-    this.send(status, "application/json", Buffer.from(text, "utf8"));
+    this.send(status, "application/json", text);
   }
 
+  /** A text leaves in one piece with its head, bytes in a second one. */
   send(
     status: number,
     contentType: string,
-    body: Uint8Array,
+    body: string | Uint8Array,
     headers?: Readonly<Record<string, string>>,
   ): void {
     if (this.over) return;
     this.response.writeHead(status, {
       "content-type": contentType,
-      "content-length": body.byteLength,
+      "content-length": typeof body === "string" ? Buffer.byteLength(body) : body.byteLength,
       "x-request-id": this.id,
       ...headers,
     });
@@ -64,6 +64,6 @@ export class Exchange {
     const headers: Record<string, string> = {};
     if (answer.retryAfterSeconds !== undefined) headers["retry-after"] = String(answer.retryAfterSeconds);
     if (answer.status === 401) headers["www-authenticate"] = "Bearer";
-    this.send(answer.status, "application/json", Buffer.from(this.form(answer), "utf8"), headers);
+    this.send(answer.status, "application/json", this.form(answer), headers);
   }
 }

@@ -11,7 +11,7 @@ export interface AnswerHead {
 }
 
 export interface WrittenAnswer {
-  readonly body: Buffer;
+  readonly body: string | Buffer;
   /** Length of the JSON, where bytes follow. */
   readonly headerLength?: number;
 }
@@ -43,7 +43,7 @@ export function writeAnswer(
     } else json += `"data":[${numbersText(tensor)}]}`;
   }
   json += "]}";
-  if (binary.length === 0) return { body: Buffer.from(json, "utf8") };
+  if (binary.length === 0) return { body: json };
   const header = Buffer.from(json, "utf8");
   return { body: Buffer.concat([header, ...binary]), headerLength: header.length };
 }

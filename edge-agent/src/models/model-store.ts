@@ -63,6 +63,9 @@ const variantSchema = z.object({
   variant: z.string(),
   sizeBytes: z.number(),
   files: z.array(z.object({ path: z.string(), sha256: z.string() })),
+  /** Older descriptions lack them. */
+  contextLength: z.number().optional(),
+  memoryBytes: z.number().optional(),
 });
 
 interface Held {
@@ -70,6 +73,8 @@ interface Held {
   readonly variant: string;
   readonly sizeBytes: number;
   readonly files: readonly Pick<WorkFile, "path" | "sha256">[];
+  readonly contextLength?: number | undefined;
+  readonly memoryBytes?: number | undefined;
   state: "Downloading" | "Ready" | "Failed";
   error?: AutoglmError | undefined;
   startedAtMs: number;
@@ -174,6 +179,17 @@ export class ModelStore {
     }
   }
 
+  /** What can be run as it lies on the disk. */
+  ready(): readonly ModelOnDisk[] {
+    const ready: ModelOnDisk[] = [];
+    for (const [digest, { name, variant, state, contextLength, memoryBytes }] of this.#held) {
+      if (state !== "Ready" || contextLength === undefined || memoryBytes === undefined) continue;
+      const directory = join(this.#variantsFolder, digest);
+      ready.push({ name, variant, directory, contextLength, memoryBytes, digest });
+    }
+    return ready;
+  }
+
   /** What the node holds, for its heartbeat. */
   async reports(): Promise<ModelReport[]> {
     const reports: ModelReport[] = [];
@@ -228,6 +244,8 @@ export class ModelStore {
       variant: model.variant,
       sizeBytes: model.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
       files: model.files,
+      contextLength: model.contextLength,
+      memoryBytes: model.memoryBytes,
       state: "Downloading",
       startedAtMs: this.#now(),
       bytesAtStart: 0,
@@ -339,7 +357,8 @@ export class ModelStore {
     await rename(fresh, directory);
     const files = model.files.map(({ path, sha256 }) => ({ path, sha256 }));
     const sizeBytes = model.files.reduce((sum, file) => sum + file.sizeBytes, 0);
-    const description = { name: model.name, variant: model.variant, sizeBytes, files };
+    const { name, variant, contextLength, memoryBytes } = model;
+    const description = { name, variant, sizeBytes, files, contextLength, memoryBytes };
     await writeFile(`${directory}.json`, JSON.stringify(description));
     return directory;
   }
