@@ -11,7 +11,10 @@ import sys
 from .cache import MODELS, RecipeError
 
 DIRECT = {"requirements.txt": ["numpy", "onnx", "gguf", "pyyaml"]}
-DIRECT["requirements-train.txt"] = [*DIRECT["requirements.txt"], "jax", "optax", "onnxruntime", "scipy"]
+DIRECT["requirements-train.txt"] = [
+    *DIRECT["requirements.txt"],
+    *("jax", "optax", "onnxruntime", "scipy", "tokenizers"),
+]
 # What test vectors are made with: another implementation of the same thing, and a renderer of text.
 DIRECT["requirements-reference.txt"] = ["numpy", "pyyaml", "onnx", "onnxruntime", "pillow", "spacy>=3.8,<3.9"]
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
