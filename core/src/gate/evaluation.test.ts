@@ -9,6 +9,7 @@ const row = (score: number, edgeIsRight: boolean, deepIsRight: boolean): GateEva
   score,
   margin: null,
   edgeFailed: false,
+  agrees: edgeIsRight === deepIsRight,
   edgeIsRight,
   deepIsRight,
 });

@@ -2,15 +2,16 @@
  * What a gate is worth: accuracy against the share of items that it escalates, beside a gate that draws lots and one that
  * knows the answers.
  *
- * For each share, thresholds are chosen on calibration rows, and the production policy routes test rows under a budget of
- * that share: what is reported never escalated more. `random` is the expected accuracy of drawing lots at the share that
+ * The gate learns from calibration rows as it does from audits: whether both models agree, never which of them is right.
+ * For each share, thresholds are chosen on the same rows, and the production policy routes test rows under a budget of that
+ * share: what is reported never escalated more. `random` is the expected accuracy of drawing lots at the share that
  * was really escalated; `oracle` escalates what only the deep model gets right, an upper bound and no competitor.
  */
 import { BudgetLedger } from "./budget.ts";
 import {
   calibratedConfidence,
-  fitTemperature,
   initialCalibration,
+  learnOutcome,
   type CalibrationState,
 } from "./calibration.ts";
 import type { GateFeatures } from "./features.ts";
@@ -23,6 +24,8 @@ export interface GateEvalRow {
   readonly score: number | null;
   readonly margin: number | null;
   readonly edgeFailed: boolean;
+  /** Whether both models gave one answer; null where that can't be said. */
+  readonly agrees: boolean | null;
   readonly edgeIsRight: boolean;
   readonly deepIsRight: boolean;
 }
@@ -54,15 +57,16 @@ export function evaluateGate(
   shares: readonly number[],
 ): GateTrialCurve {
   if (calibration.length === 0 || test.length === 0) throw new RangeError("a trial needs rows of both kinds");
-  const scored = calibration.flatMap(({ score, edgeIsRight }) =>
-    score === null ? [] : [{ score, isRight: edgeIsRight }],
-  );
-  const state = initialCalibration(fitTemperature(scored));
+  // Without the network after the answer alone.
+  const seen = (rows: readonly GateEvalRow[]) =>
+    mode === "Post" ? rows.map((row) => ({ ...row, pHard: null })) : rows;
+  const [learned, rows] = [seen(calibration), seen(test)];
+  const state = learn(learned);
   const edge = shareOf(test, ({ edgeIsRight }) => edgeIsRight);
   const deep = shareOf(test, ({ deepIsRight }) => deepIsRight);
   const points = shares.map((share): GatePoint => {
-    const policy = choosePolicy(calibration, state, mode, share);
-    const { escalated, accuracy } = route(test, state, policy, Math.floor(share * test.length));
+    const policy = choosePolicy(learned, state, mode, share);
+    const { escalated, accuracy } = route(rows, state, policy, Math.floor(share * test.length));
     return {
       share,
       escalated,
@@ -140,6 +144,19 @@ export function summarizeGate(curves: readonly GateTrialCurve[]): GateSummary {
   };
 }
 
+/** Several times over: a stream of audits is longer than the rows of a file. */
+const PASSES = 3;
+
+function learn(rows: readonly GateEvalRow[]): CalibrationState {
+  let state = initialCalibration();
+  for (let pass = 0; pass < PASSES; pass++) {
+    for (const { score, pHard, agrees } of rows) {
+      if (score !== null && agrees !== null) state = learnOutcome(state, { score, pHard, agrees, share: 1 });
+    }
+  }
+  return state;
+}
+
 /** Thresholds under which that share of the rows escalates, both gates at the split that is best on the rows. */
 function choosePolicy(
   rows: readonly GateEvalRow[],
@@ -158,9 +175,9 @@ function choosePolicy(
     const minConfidence = post <= 0 ? 0 : (left.toSorted((a, b) => a - b)[post] ?? 2);
     return { mode, threshold, minConfidence, minMargin: 0, hysteresis: 0, auditShare: 0 };
   });
-  const accuracyOf = (policy: GatePolicy) =>
-    route(rows, state, policy, Math.ceil(share * rows.length)).accuracy;
-  return policies.reduce((best, policy) => (accuracyOf(policy) > accuracyOf(best) ? policy : best));
+  const agreementOf = (policy: GatePolicy) =>
+    route(rows, state, policy, Math.ceil(share * rows.length)).agreement;
+  return policies.reduce((best, policy) => (agreementOf(policy) > agreementOf(best) ? policy : best));
 }
 
 /** The production policy over the rows, in their order. */
@@ -169,9 +186,10 @@ function route(
   state: CalibrationState,
   policy: GatePolicy,
   maxEscalations: number,
-): { readonly escalated: number; readonly accuracy: number } {
+): { readonly escalated: number; readonly accuracy: number; readonly agreement: number } {
   const budget = new BudgetLedger({ maxEscalations, maxTokens: null, maxShare: null });
   let right = 0;
+  let agreeing = 0;
   let escalated = 0;
   for (const row of rows) {
     const common = {
@@ -191,8 +209,10 @@ function route(
       escalated++;
     }
     if (reservation ? row.deepIsRight : row.edgeIsRight) right++;
+    if (reservation || row.agrees === true) agreeing++;
   }
-  return { escalated: escalated / rows.length, accuracy: right / rows.length };
+  const of = (count: number) => count / rows.length;
+  return { escalated: of(escalated), accuracy: of(right), agreement: of(agreeing) };
 }
 
 const COMMON = {

@@ -30,6 +30,13 @@ const TYPES = [
   "tensor",
 ] as const;
 const LANGUAGES = ["zh", "en", "other"] as const;
+// Compiled once: as literals in a loop they are compiled again for every character.
+const LETTER = /\p{L}/u;
+const HAN = /\p{Script=Han}/u;
+const LATIN = /\p{Script=Latin}/u;
+const PUNCTUATION = /\p{P}|\p{S}/u;
+const DIGIT = /\p{N}/u;
+const SPACE = /\s/u;
 /** Buckets of hashed characters and pairs of characters. */
 const BUCKETS = 1024;
 const NUMBERS = 6;
@@ -70,9 +77,9 @@ export function gateVectorOf(text: string, features: GateFeatures): Float32Array
   vector[0] = entropy / 8;
   vector[1] = Math.log1p(characters) / 8;
   vector[2] = beginning.length === 0 ? 0 : distinct / beginning.length;
-  vector[3] = shareOf(beginning, /\p{P}|\p{S}/u);
-  vector[4] = shareOf(beginning, /\p{N}/u);
-  vector[5] = shareOf(beginning, /\s/u);
+  vector[3] = shareOf(beginning, PUNCTUATION);
+  vector[4] = shareOf(beginning, DIGIT);
+  vector[5] = shareOf(beginning, SPACE);
   const language = LANGUAGES.indexOf(features.language as (typeof LANGUAGES)[number]);
   if (language >= 0) vector[NUMBERS + language] = 1;
   const type = TYPES.indexOf(features.taskType as (typeof TYPES)[number]);
@@ -85,8 +92,11 @@ export function gateVectorOf(text: string, features: GateFeatures): Float32Array
     if (next !== undefined) count(buckets, hash(code, next));
   }
   // Counts on the scale of the other numbers: the vector of n-grams has length one.
-  const length = Math.hypot(...buckets);
-  if (length > 0) for (const [index, value] of buckets.entries()) buckets[index] = value / length;
+  let squares = 0;
+  for (let bucket = 0; bucket < BUCKETS; bucket++) squares += (buckets[bucket] ?? 0) ** 2;
+  const length = Math.sqrt(squares);
+  if (length > 0)
+    for (let bucket = 0; bucket < BUCKETS; bucket++) buckets[bucket] = (buckets[bucket] ?? 0) / length;
   return vector;
 }
 
@@ -112,10 +122,10 @@ function languageOf(characters: readonly string[]): GateFeatures["language"] {
   let latin = 0;
   let letters = 0;
   for (const character of characters) {
-    if (!/\p{L}/u.test(character)) continue;
+    if (!LETTER.test(character)) continue;
     letters++;
-    if (/\p{Script=Han}/u.test(character)) han++;
-    else if (/\p{Script=Latin}/u.test(character)) latin++;
+    if (HAN.test(character)) han++;
+    else if (LATIN.test(character)) latin++;
   }
   if (letters === 0) return "none";
   if (han * 2 >= letters) return "zh";
