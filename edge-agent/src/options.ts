@@ -2,8 +2,8 @@
 import { hostname } from "node:os";
 import { AutoglmError, heartbeatSchema, parseQuantityBytes, QUANTITY_PATTERN } from "@autoglm/api";
 import { LOG_LEVELS } from "@autoglm/telemetry";
-import { parseAllowedHosts, type AllowedHosts } from "./inputs/index.ts";
 import { z } from "zod";
+import { parseAllowedHosts, type AllowedHosts, type ObjectStoreOptions } from "./inputs/index.ts";
 import { availableCores } from "./probe/cores.ts";
 
 const quantity = z
@@ -25,6 +25,18 @@ const VARIABLES = {
   AUTOGLM_STATE_DIR: z.string().min(1).default("/var/lib/autoglm"),
   /** Files of tasks lie below it. */
   AUTOGLM_DATA_ROOT: z.string().min(1).default("/var/lib/autoglm-data"),
+  /**
+   * Hosts that url inputs may be read from: names, `*.names`, addresses, ranges, with commas. A name opens public addresses
+   * alone; a private one is listed by its number.
+   */
+  AUTOGLM_INPUT_HOSTS: z.string().default("").transform(parseAllowedHosts),
+  /** Largest document that is read from a url or an object store. */
+  AUTOGLM_INPUT_LIMIT: quantity.default(parseQuantityBytes("16Gi")),
+  /** S3-compatible store of objectRef inputs, and files that hold its keys. */
+  AUTOGLM_OBJECT_STORE_URL: address.optional(),
+  AUTOGLM_OBJECT_STORE_REGION: z.string().min(1).default("us-east-1"),
+  AUTOGLM_OBJECT_STORE_ACCESS_KEY_FILE: z.string().min(1).optional(),
+  AUTOGLM_OBJECT_STORE_SECRET_KEY_FILE: z.string().min(1).optional(),
   /** The operator's address; not needed once the node is enrolled. */
   AUTOGLM_ENROL_URL: address.optional(),
   AUTOGLM_ENROL_TOKEN: z.string().min(16, "must be a token of at least 16 characters").optional(),
@@ -101,6 +113,10 @@ export interface AgentOptions {
   readonly nodeName: string;
   readonly stateDir: string;
   readonly dataRoot: string;
+  readonly inputHosts: AllowedHosts;
+  readonly inputLimitBytes: number;
+  /** undefined: objectRef inputs are refused. */
+  readonly objectStore: ObjectStoreOptions | undefined;
   readonly enrolUrl: string | undefined;
   readonly enrolToken: string | undefined;
   readonly enrolTokenFile: string | undefined;
@@ -154,6 +170,9 @@ export function parseAgentOptions(environment: Readonly<Record<string, string | 
     nodeName: variables.AUTOGLM_NODE_NAME,
     stateDir: variables.AUTOGLM_STATE_DIR,
     dataRoot: variables.AUTOGLM_DATA_ROOT,
+    inputHosts: variables.AUTOGLM_INPUT_HOSTS,
+    inputLimitBytes: variables.AUTOGLM_INPUT_LIMIT,
+    objectStore: objectStoreOf(variables),
     enrolUrl: variables.AUTOGLM_ENROL_URL,
     enrolToken: variables.AUTOGLM_ENROL_TOKEN,
     enrolTokenFile: variables.AUTOGLM_ENROL_TOKEN_FILE,
@@ -185,6 +204,23 @@ export function parseAgentOptions(environment: Readonly<Record<string, string | 
       serveDir: variables.AUTOGLM_SERVE_DIR,
     }),
   });
+}
+
+function objectStoreOf(variables: z.output<typeof variablesSchema>): ObjectStoreOptions | undefined {
+  const {
+    AUTOGLM_OBJECT_STORE_URL: url,
+    AUTOGLM_OBJECT_STORE_REGION: region,
+    AUTOGLM_OBJECT_STORE_ACCESS_KEY_FILE: accessKeyFile,
+    AUTOGLM_OBJECT_STORE_SECRET_KEY_FILE: secretKeyFile,
+  } = variables;
+  if (url === undefined && accessKeyFile === undefined && secretKeyFile === undefined) return undefined;
+  if (url !== undefined && accessKeyFile !== undefined && secretKeyFile !== undefined) {
+    return { url, region, accessKeyFile, secretKeyFile };
+  }
+  throw new AutoglmError(
+    "InvalidOption",
+    "AUTOGLM_OBJECT_STORE_URL, AUTOGLM_OBJECT_STORE_ACCESS_KEY_FILE and AUTOGLM_OBJECT_STORE_SECRET_KEY_FILE go together: set all three or none",
+  );
 }
 
 /** @throws AutoglmError `InvalidOption` */

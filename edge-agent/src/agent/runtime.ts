@@ -271,6 +271,11 @@ export class AgentRuntime {
       {
         node: identity.node,
         dataRoot: options.dataRoot,
+        remote: {
+          allowedHosts: options.inputHosts,
+          objectStore: options.objectStore,
+          maxBytes: options.inputLimitBytes,
+        },
         sealIntervalMs: options.sealIntervalMs,
         outbox,
         models,

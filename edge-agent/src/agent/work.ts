@@ -28,11 +28,12 @@ import { ChunkSealer } from "./chunk-sealer.ts";
 import type { WorkView } from "./plan.ts";
 import type { InferenceEngine } from "./ports.ts";
 import type { SpecCache } from "./spec-cache.ts";
-import { readItems } from "./work-input.ts";
+import { keepSources, readItems, type RemoteInputs } from "./work-input.ts";
 
 export interface WorkDependencies {
   readonly node: string;
   readonly dataRoot: string;
+  readonly remote: RemoteInputs;
   readonly sealIntervalMs: number;
   readonly outbox: Outbox;
   readonly models: ModelStore;
@@ -150,7 +151,7 @@ export class AssignmentWork {
   }
 
   async #attempt(signal: AbortSignal): Promise<void> {
-    const { outbox, models, specs, engine, dataRoot, onSpec } = this.#dependencies;
+    const { outbox, models, specs, engine, dataRoot, remote, onSpec } = this.#dependencies;
     this.#enter("Assigned");
     const assignment = this.#assignment;
     signal.throwIfAborted();
@@ -176,12 +177,13 @@ export class AssignmentWork {
     const sealer = this.#newSealer(signal);
     try {
       await sealer.fillNumbers(toFill);
-      const input = readItems(spec.input, { dataRoot, part: (sha256) => specs.bytes(sha256) });
+      const input = readItems(spec, { dataRoot, remote, signal, part: (sha256) => specs.bytes(sha256) });
       const counted = withoutItems(input, produced);
+      const kept = keepSources(counted.items);
       const results = engine.infer({
         model,
         type: spec.type,
-        items: counted.items,
+        items: kept.items,
         parameters: spec.parameters,
         signal,
       });
@@ -189,7 +191,7 @@ export class AssignmentWork {
       for await (const result of results) {
         signal.throwIfAborted();
         received.add(result.item);
-        await sealer.add(result);
+        await sealer.add(kept.restore(result));
       }
       signal.throwIfAborted();
       const total = counted.total();

@@ -2,6 +2,7 @@ import { constants } from "node:fs";
 import { open, realpath, type FileHandle } from "node:fs/promises";
 import path from "node:path";
 import { AutoglmError, isAutoglmError } from "@autoglm/api";
+import type { ByteSource } from "./items.ts";
 
 const CHUNK_BYTES = 64 * 1024;
 
@@ -10,10 +11,7 @@ const CHUNK_BYTES = 64 * 1024;
  * The file is open until the result is iterated to its end or left.
  * @throws AutoglmError `InputFileOutsideDataRoot`, or `InputFileNotFound` also for what can't be read
  */
-export async function openDataFile(
-  dataRoot: string,
-  relativePath: string,
-): Promise<AsyncIterable<Uint8Array>> {
+export async function openDataFile(dataRoot: string, relativePath: string): Promise<ByteSource> {
   if (
     path.isAbsolute(relativePath) ||
     relativePath.includes("\0") ||
@@ -28,8 +26,9 @@ export async function openDataFile(
     if (!target.startsWith(root.endsWith(path.sep) ? root : root + path.sep)) throw outside(relativePath);
     // The name is resolved: a link here now was put in its place meanwhile. NONBLOCK: opening a pipe must not wait.
     file = await open(target, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    if (!(await file.stat()).isFile()) throw notFound(relativePath, "is not a regular file");
-    return chunksOf(file);
+    const stat = await file.stat();
+    if (!stat.isFile()) throw notFound(relativePath, "is not a regular file");
+    return Object.assign(chunksOf(file), { file: { fd: file.fd, size: stat.size } });
   } catch (cause) {
     await file?.close();
     if (isAutoglmError(cause)) throw cause;

@@ -7,6 +7,8 @@ import { AutoglmError } from "@autoglm/api";
 const START_BYTES = 1024;
 /** Bytes from the first non-ASCII one on that decide among the other charsets. */
 const EVIDENCE_BYTES = 64 * 1024;
+/** Characters of two bytes up to which a text is too short for chardet. */
+const SHORT_PAIRS = 32;
 /** What chardet may answer and a user may mean; its single-byte guesses fit any bytes, so they prove nothing. */
 const MULTIBYTE_CHARSETS = new Set(["GB18030", "Big5", "Shift_JIS", "EUC-JP", "EUC-KR"]);
 const BYTE_ORDER_MARKS = [
@@ -73,12 +75,36 @@ function charsetOfStart(bytes: Buffer): string | undefined {
 
 function charsetOf(bytes: Buffer): string {
   if (isUtf8Prefix(bytes)) return "utf-8";
-  const guess = analyse(bytes).find((match) => MULTIBYTE_CHARSETS.has(match.name));
-  if (guess !== undefined && !bytes.includes(0)) return guess.name;
+  if (!bytes.includes(0)) {
+    if (isShortChinese(bytes)) return "gb18030";
+    const guess = analyse(bytes).find((match) => MULTIBYTE_CHARSETS.has(match.name));
+    if (guess !== undefined) return guess.name;
+  }
   throw new AutoglmError(
     "InputFormatNotRecognised",
     "the input is not text: its bytes are no UTF-8, UTF-16 or GB18030",
   );
+}
+
+/**
+ * A few characters fit several charsets, and chardet's frequencies say nothing yet. Chinese is the likelier here when
+ * nearly all of them are of the 3755 common ones of GB 2312; Big5 and Japanese rarely look so.
+ */
+function isShortChinese(bytes: Buffer): boolean {
+  let pairs = 0;
+  let common = 0;
+  for (let at = 0; at < bytes.length; at++) {
+    const lead = bytes[at] ?? 0;
+    if (lead < 0x80) continue;
+    const trail = bytes[++at];
+    if (trail === undefined) break;
+    const isPunctuation = lead === 0xa1 || lead === 0xa3;
+    if (isPunctuation && trail >= 0xa1) continue;
+    pairs++;
+    if (lead >= 0xb0 && lead <= 0xd7 && trail >= 0xa1) common++;
+    if (pairs > SHORT_PAIRS) return false;
+  }
+  return pairs > 0 && common >= pairs * 0.75;
 }
 
 /** Zero bytes of ASCII characters stand at odd offsets in little endian, at even ones in big endian. */

@@ -2,7 +2,8 @@ import { hasErrorCode, type InputFormat } from "@autoglm/api";
 import { parse as csvParse } from "csv-parse/sync";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parseDocument, type ParsedItem } from "./document.ts";
+import { parseDocument } from "./document.ts";
+import type { ParsedItem } from "./items.ts";
 
 async function* inPieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
@@ -142,8 +143,8 @@ describe("what is wrong as a whole", () => {
     ["a header alone", "id,text\n", {}, "InputEmpty"],
     ["an empty array", "[]", {}, "InputEmpty"],
     [
-      "bytes of an image",
-      Buffer.from("89504e470d0a1a0a0000000d49484452000003e8", "hex"),
+      "bytes of no known kind",
+      Buffer.from("000102030405060789aabbccddeeff0089504e47", "hex"),
       {},
       "InputFormatNotRecognised",
     ],

@@ -1,2 +1,4 @@
 export { openDataFile } from "./data-file.ts";
-export { parseDocument, type ParsedItem } from "./document.ts";
+export { parseDocument } from "./document.ts";
+export type { ParseOptions } from "./context.ts";
+export type { ByteSource, ItemSource, Media, MediaType, ParsedItem } from "./items.ts";

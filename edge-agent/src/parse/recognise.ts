@@ -1,9 +1,14 @@
 import type { InputFormat } from "@autoglm/api";
 import { CsvRowScanner } from "./csv-rows.ts";
 import { isHeader, namesTextField } from "./fields.ts";
+import { recogniseMarkup } from "./recognise-markup.ts";
 
+export type TextFormat = Extract<
+  InputFormat,
+  "text" | "json" | "jsonl" | "html" | "markdown" | "xml" | "yaml"
+>;
 export type RecognisedFormat =
-  | { readonly format: Exclude<InputFormat, "auto" | "csv" | "tsv"> }
+  | { readonly format: TextFormat }
   | { readonly format: "csv" | "tsv"; readonly delimiter: string; readonly header: boolean };
 
 const DELIMITERS = ["\t", ",", ";", "|"] as const;
@@ -22,8 +27,12 @@ const BINARY = /[\0-\x08\x0e-\x1a\x1c-\x1f]/g;
  */
 export function recogniseFormat(sample: string, complete: boolean): RecognisedFormat | undefined {
   if ((sample.match(BINARY)?.length ?? 0) > sample.length / 1000) return undefined;
+  const markup = recogniseMarkup(sample, complete);
   return (
-    recogniseJson(sample, complete) ?? recogniseTable(sample, complete, DELIMITERS) ?? { format: "text" }
+    recogniseJson(sample, complete) ??
+    (markup === "html" || markup === "xml" ? { format: markup } : undefined) ??
+    recogniseTable(sample, complete, DELIMITERS) ??
+    (markup === undefined ? { format: "text" } : { format: markup })
   );
 }
 

@@ -1,0 +1,2 @@
+export { mapOutputToRecord } from "./map-output.ts";
+export { preprocess } from "./preprocess.ts";
