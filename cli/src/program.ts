@@ -4,6 +4,7 @@ import type { Resource } from "@autoglm/kube";
 import { Command, CommanderError, Option } from "commander";
 import { enrolNode, type EnrolOptions } from "./commands/enrol.ts";
 import { evaluate, type EvalOptions } from "./commands/eval.ts";
+import { gateEval, type GateEvalOptions, gateReplay, type GateReplayOptions } from "./commands/gate.ts";
 import { get, type GetOptions } from "./commands/get.ts";
 import { pushModel, type PushOptions } from "./commands/models-push.ts";
 import { results, type ResultsOptions } from "./commands/results.ts";
@@ -92,6 +93,7 @@ function buildProgram(session: Session): Command {
     .argument("<task>")
     .addOption(outputFlag("json"))
     .action((name: string, flags: WhyOptions) => act(session, flags, (options) => why(io, name, options)));
+  addGate(program, session);
   addCommand(program.command("version"))
     .description("Prints versions.")
     .addOption(outputFlag("json"))
@@ -222,12 +224,73 @@ function addEval(program: Command, session: Session): void {
     );
 }
 
-/** Flags that every command takes. */
-function addCommand(command: Command): Command {
+function addGate(program: Command, session: Session): void {
+  const gate = program
+    .command("gate")
+    .description("Measures dynamic gating, and repeats what a gate decided. Needs no cluster.");
+  addLocalCommand(gate.command("eval"))
+    .description(
+      "Runs a small and a large model on rows whose labels are known, and prints accuracy against the share of items that a " +
+        "gate between them escalates, beside drawing lots and an oracle. Each gold file is a trial of its own if its rows " +
+        "name a split; otherwise its rows are halved anew for each seed.",
+    )
+    .requiredOption(
+      "--gold <files...>",
+      'JSON lines: {"text", "label"}, and "split": "calibration" or "test"',
+    )
+    .option(
+      "--edge <folder>",
+      "the small model: model.onnx and pipeline.json; default: edge beside the gold file",
+    )
+    .option("--deep <folder>", "the large model; default: deep beside the gold file")
+    .option("--gate <folder>", "network of the pre-gate; default: gate beside the gold file, if it is there")
+    .addOption(
+      new Option("--type <type>", "task type of both models")
+        .choices(["text-classification"])
+        .default("text-classification"),
+    )
+    .addOption(
+      new Option("--mode <modes...>", "which gates decide")
+        .choices(["Pre", "Post", "Both"])
+        .default(["Post", "Both"]),
+    )
+    .addOption(
+      new Option("--seeds <number>", "halves to draw of a file without splits")
+        .argParser(integer)
+        .default(10),
+    )
+    .option("--chart <file>", "draw the curve as SVG")
+    .addOption(outputFlag("json"))
+    .action((flags: GateEvalOptions) =>
+      act<GateEvalOptions>(session, flags, (options) => gateEval(session.io, options)),
+    );
+  addLocalCommand(gate.command("replay"))
+    .description(
+      "Reads the decision log of a gate and decides everything again by the code that agents run. Ends with 1 at the first " +
+        "decision that comes out differently, and names it.",
+    )
+    .argument("<file>", "gate/decisions/<task>.<run>.jsonl of an agent's state folder")
+    .addOption(outputFlag("json"))
+    .action((file: string, flags: GateReplayOptions) =>
+      act<GateReplayOptions>(session, flags, (options) => gateReplay(session.io, file, options)),
+    );
+}
+
+/** Flags of the commands that need no cluster. */
+function addLocalCommand(command: Command): Command {
+  return command.showHelpAfterError(`(see ${namesOf(command)} --help)`).addHelpText("after", EXIT_CODES_HELP);
+}
+
+function namesOf(command: Command): string {
   const names = [command, command.parent, command.parent?.parent].flatMap((one) => one?.name() ?? []);
+  return names.toReversed().join(" ");
+}
+
+/** Flags of the commands that talk to a cluster. */
+function addCommand(command: Command): Command {
   return command
     .enablePositionalOptions()
-    .showHelpAfterError(`(see ${names.toReversed().join(" ")} --help)`)
+    .showHelpAfterError(`(see ${namesOf(command)} --help)`)
     .option("-n, --namespace <name>", "namespace; default: that of the kubeconfig's context")
     .option("--context <name>", "context of the kubeconfig")
     .option("--kubeconfig <path>", "default: KUBECONFIG, else ~/.kube/config")
