@@ -18,12 +18,12 @@ async function load(contextLength: number): Promise<KvDecoder> {
   const { directory } = await sampleModel(folder, "smollm2-135m-instruct", "int4");
   const readJson = async (name: string): Promise<unknown> =>
     JSON.parse(await readFile(path.join(directory, name), "utf8"));
-  const { session } = await loadOnnxSession(path.join(directory, "model.onnx"), {
-    threads: 2,
-    executionProviders: ["cpu"],
-  });
-  const files = { config: await readJson("pipeline.json"), contextLength, readJson };
-  const pipeline = await createPipeline(session, files);
+  const loadSession = async (name: string) => {
+    const options = { threads: 2, executionProviders: ["cpu"] } as const;
+    return (await loadOnnxSession(path.join(directory, name), options)).session;
+  };
+  const files = { config: await readJson("pipeline.json"), contextLength, readJson, loadSession };
+  const pipeline = await createPipeline(await loadSession("model.onnx"), files);
   if (!(pipeline instanceof KvDecoder)) throw new Error("smollm2 is no decoder");
   return pipeline;
 }
