@@ -129,7 +129,7 @@ function ofBytes(datatype: TensorDatatype, bytes: Uint8Array, count: number): Te
   const size = count * TypedArray.BYTES_PER_ELEMENT;
   if (bytes.length !== size) return `the shape asks for ${size} bytes, ${bytes.length} were sent`;
   // A copy: the bytes may begin anywhere in the body, and the body need not be kept for them.
-  return new TypedArray(bytes.slice().buffer, 0, count);
+  return new TypedArray(new Uint8Array(bytes).buffer, 0, count);
 }
 
 /** Smallest and largest element of the integer types. */
