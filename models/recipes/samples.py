@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .cache import MODELS
+from .encoder_samples import rewrite_encoder_vectors
 from .lac import LacTagger
 from .news import EXAMPLE_LINES, load_sentences
 from .quality import SentimentModel, files_of
@@ -122,6 +123,7 @@ def write() -> None:
         rewrite_sentiment_vectors,
         rewrite_ner_vectors,
         rewrite_generation_vectors,
+        rewrite_encoder_vectors,
         write_reviews,
         write_news,
     ):
