@@ -39,6 +39,7 @@ function decisionOf(item: number, score: number, calibration: CalibrationState):
     confidence: calibratedConfidence(calibration, { score, pHard: 0.3 }),
     margin: null,
     edgeFailed: false,
+    wasHard: false,
     auditDraw: 0.05,
   };
   return { kind: "decision", item, digest: "0", score, inputs, decision: decideGate(policy, inputs) };

@@ -224,6 +224,7 @@ const COMMON = {
   confidence: null,
   margin: null,
   edgeFailed: false,
+  wasHard: false,
   auditDraw: null,
 } as const;
 

@@ -19,6 +19,7 @@ const inputs = (change: Partial<GateInputs> = {}): GateInputs => ({
   confidence: 0.9,
   margin: 0.8,
   edgeFailed: false,
+  wasHard: false,
   auditDraw: null,
   ...change,
 });
@@ -53,6 +54,8 @@ describe("decideGate", () => {
       { stage: "pre", pHard: 1 },
       "edge PredictedEasy",
     ],
+    ["asks again for a hard input that was forbidden before", {}, { wasHard: true }, "deep PredictedHard"],
+    ["says what forbids it still", {}, { wasHard: true, link: "Down" }, "edge LinkDown"],
     ["audits the share that is drawn", { auditShare: 0.1 }, { auditDraw: 0.09 }, "deep Audit"],
     ["audits no more than that", { auditShare: 0.1 }, { auditDraw: 0.1 }, "edge Confident"],
     ["keeps a hard input on its site", {}, { confidence: 0, dataClass: "SiteOnly" }, "edge SiteOnly"],
@@ -126,6 +129,7 @@ describe("laws", () => {
     confidence: maybe(unit),
     margin: maybe(unit),
     edgeFailed: fc.boolean(),
+    wasHard: fc.boolean(),
     auditDraw: maybe(unit),
   });
 

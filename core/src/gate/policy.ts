@@ -73,6 +73,8 @@ export interface GateInputs {
   readonly confidence: number | null;
   readonly margin: number | null;
   readonly edgeFailed: boolean;
+  /** After the answer: the pre-gate found the input hard, and something forbade the deep model. It may not any more. */
+  readonly wasHard: boolean;
   /** Uniform in [0, 1); null where nothing is audited. */
   readonly auditDraw: number | null;
 }
@@ -101,7 +103,7 @@ export function decideGate(policy: GatePolicy, inputs: GateInputs): GateDecision
 }
 
 function hardness(policy: GatePolicy, inputs: GateInputs): GateRule | undefined {
-  const { stage, features, pHard, confidence, margin, edgeFailed } = inputs;
+  const { stage, features, pHard, confidence, margin, edgeFailed, wasHard } = inputs;
   const band = inputs.isOpen ? policy.hysteresis : 0;
   if (features.isEmpty) return "EmptyInput";
   if (stage === "pre") {
@@ -109,6 +111,7 @@ function hardness(policy: GatePolicy, inputs: GateInputs): GateRule | undefined 
     return isHard ? "PredictedHard" : undefined;
   }
   if (edgeFailed) return "EdgeFailed";
+  if (wasHard) return "PredictedHard";
   if (policy.mode === "Pre") return undefined;
   if (confidence !== null && confidence < policy.minConfidence + band) return "LowConfidence";
   if (margin !== null && margin < policy.minMargin + band) return "SmallMargin";

@@ -53,6 +53,8 @@ export interface GatedItem {
   /** Most tokens that the deep model can use for it. */
   readonly tokens: number;
   pHard: number | null;
+  /** The pre-gate found it hard, whatever came of that. */
+  isHard: boolean;
   edge: ItemResult | undefined;
   score: number | null;
   confidence: number | null;
@@ -121,6 +123,7 @@ export class Gatekeeper {
       digest: createHash("sha256").update(parsed.text).digest("hex").slice(0, 16),
       tokens,
       pHard: null,
+      isHard: false,
       edge: undefined,
       score: null,
       confidence: null,
@@ -133,7 +136,9 @@ export class Gatekeeper {
   /** Before the edge model. */
   decidePre(item: GatedItem, pHard: number | null): GateDecision {
     item.pHard = pHard;
-    return this.#decide("pre", item, null);
+    const decision = this.#decide("pre", item, null);
+    item.isHard = decision.rule !== "PredictedEasy" && decision.rule !== "NotPredicted";
+    return decision;
   }
 
   /** With the edge's answer, or its error. */
@@ -230,6 +235,7 @@ export class Gatekeeper {
       confidence: isPost ? item.confidence : null,
       margin: isPost ? item.margin : null,
       edgeFailed: isPost && item.edge?.error !== undefined,
+      wasHard: isPost && item.isHard,
       auditDraw,
     };
     const decision = decideGate(policy, inputs);

@@ -1,0 +1,368 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { gatePolicySchema, type GatePolicy, type ItemResult } from "@autoglm/api";
+import { GateReplay, type GateLogRecord } from "@autoglm/core";
+import { createLogger } from "@autoglm/telemetry";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { RunnableModel } from "../agent/ports.ts";
+import type { ModelOnDisk } from "../models/model-store.ts";
+import type { ParsedItem } from "../parse/index.ts";
+import { GatedEngine, type GatedEngineOptions } from "./gated-engine.ts";
+import { GateState } from "./gate-state.ts";
+import { hardness, label, ScriptedEngine, type Script } from "./scripted-engine.test-support.ts";
+
+const log = createLogger({ name: "gate-test", level: "silent" });
+const model = (name: string): ModelOnDisk => ({
+  name,
+  variant: "fp32",
+  directory: "/nowhere",
+  contextLength: 128,
+  memoryBytes: 1,
+  digest: name,
+});
+/** A text says what each model makes of it: "sure", "doubtful" or "hard"; the deep model finds all of them good. */
+const SCRIPTS: Record<"edge" | "deep" | "gate", Script> = {
+  edge: ({ text }) =>
+    text.includes("refused")
+      ? { code: "ItemTooLong", message: "too long" }
+      : label(text.includes("wrong") ? "bad" : "good", text.includes("doubtful") ? 0.6 : 0.95),
+  deep: ({ text }) =>
+    text.includes("unanswerable") ? { code: "EndpointUnavailable", message: "" } : label("good", 0.99),
+  gate: ({ text }) => hardness(text.includes("hard") ? 0.9 : 0.1),
+};
+
+let folder: string;
+const opened: GatedEngine[] = [];
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "gate-"));
+});
+afterEach(async () => {
+  // Whatever is still being written must not meet a folder that is gone.
+  for (const gate of opened.splice(0)) await gate.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+interface World {
+  readonly engine: ScriptedEngine;
+  readonly gate: GatedEngine;
+  readonly run: (texts: readonly string[]) => Promise<ItemResult[]>;
+}
+
+async function openGate(
+  policy: Partial<GatePolicy> = {},
+  change: Partial<GatedEngineOptions> = {},
+  scripts: Partial<typeof SCRIPTS> = {},
+): Promise<World> {
+  const engine = new ScriptedEngine({ ...SCRIPTS, ...scripts });
+  const gate = await GatedEngine.open({
+    engine,
+    type: "text-classification",
+    edge: model("edge"),
+    deep: { name: "deep", variant: "fp32", isEndpoint: false, find: async () => model("deep") },
+    preGate: model("gate"),
+    policy: gatePolicySchema.parse({ hysteresis: 0, ...policy }),
+    siteOnly: false,
+    scope: "task.0",
+    state: await GateState.open(path.join(folder, "gate"), log),
+    log,
+    random: () => 0.5,
+    ...change,
+  });
+  opened.push(gate);
+  const run = async (texts: readonly string[]) => {
+    const results: ItemResult[] = [];
+    const signal = AbortSignal.timeout(20_000);
+    await gate.load(model("edge"), signal);
+    const request = {
+      model: model("edge") as RunnableModel,
+      type: "text-classification",
+      parameters: {},
+    } as const;
+    for await (const result of gate.infer({ ...request, items: itemsOf(texts), signal })) {
+      results[result.item] = result;
+    }
+    return results;
+  };
+  return { engine, gate, run };
+}
+
+async function collect(results: AsyncIterable<ItemResult>): Promise<ItemResult[]> {
+  const all: ItemResult[] = [];
+  for await (const result of results) all.push(result);
+  return all;
+}
+
+async function* itemsOf(texts: readonly string[]): AsyncGenerator<ParsedItem> {
+  for (const [item, text] of texts.entries()) yield { item, text };
+}
+
+async function recordsOf(scope = "task.0"): Promise<GateLogRecord[]> {
+  const text = await readFile(path.join(folder, "gate/decisions", `${scope}.jsonl`), "utf8");
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line): GateLogRecord => JSON.parse(line));
+}
+
+const routeOf = (result: ItemResult | undefined) => `${result?.answeredBy?.model} ${result?.gate?.rule}`;
+
+describe("GatedEngine", () => {
+  it("lets the edge answer what it is sure of, and the deep model the rest", async () => {
+    const { run, engine } = await openGate();
+    const results = await run(["sure", "doubtful", "hard", ""]);
+    expect(results.map(routeOf)).toEqual([
+      "edge Confident",
+      "deep LowConfidence",
+      "deep PredictedHard",
+      "deep EmptyInput",
+    ]);
+    // A hard input never saw the edge model, an empty one no network.
+    expect(engine.asked["edge"]?.toSorted()).toEqual(["doubtful", "sure"]);
+    expect(engine.asked["gate"]?.toSorted()).toEqual(["doubtful", "hard", "sure"]);
+    expect(results[1]?.gate).toMatchObject({
+      route: "deep",
+      policy: "1",
+      pHard: 0.1,
+      confidence: expect.closeTo(0.6, 6),
+    });
+  });
+
+  it.each([
+    ["Pre", ["edge PredictedEasy", "edge PredictedEasy", "deep PredictedHard"]],
+    ["Post", ["edge Confident", "deep LowConfidence", "edge Confident"]],
+  ] as const)("gates before or after the edge alone (%s)", async (mode, expected) => {
+    const { run } = await openGate({ mode });
+    expect((await run(["sure", "doubtful", "hard"])).map(routeOf)).toEqual(expected);
+  });
+
+  it("neither finds nor loads the deep model before the gate opens", async () => {
+    let found = 0;
+    const deep = {
+      name: "deep",
+      variant: "fp32",
+      isEndpoint: false,
+      find: async () => {
+        found++;
+        return model("deep");
+      },
+    };
+    const { run, engine } = await openGate({}, { deep });
+    await run(["sure", "sure too"]);
+    expect([found, engine.loaded.includes("deep")]).toEqual([0, false]);
+    await run(["hard", "hard too"]);
+    await run(["hard again"]);
+    expect([found, engine.loaded.filter((name) => name === "deep")]).toEqual([1, ["deep"]]);
+  });
+
+  it("never asks the deep model for a SiteOnly input", async () => {
+    const { run, engine } = await openGate({ auditShare: 1 }, { siteOnly: true });
+    const results = await run(["sure", "doubtful", "hard", "", "refused"]);
+    expect(results.map(routeOf)).toEqual([
+      "edge Confident",
+      "edge SiteOnly",
+      "edge SiteOnly",
+      "edge SiteOnly",
+      "edge SiteOnly",
+    ]);
+    expect(engine.asked["deep"]).toBeUndefined();
+    expect(engine.loaded).not.toContain("deep");
+  });
+
+  it("keeps the edge's answer where the deep model gives none, and asks it again after a pause alone", async () => {
+    let nowMs = 0;
+    const { run, engine } = await openGate({}, { now: () => nowMs });
+    expect((await run(["doubtful unanswerable"])).map(routeOf)).toEqual(["edge DeepFailed"]);
+    expect((await run(["doubtful", "hard"])).map(routeOf)).toEqual(["edge LinkDown", "edge LinkDown"]);
+    expect(engine.asked["deep"]).toHaveLength(1);
+    nowMs = 1000;
+    expect((await run(["doubtful"])).map(routeOf)).toEqual(["deep LowConfidence"]);
+    expect((await run(["doubtful", "hard"])).map(routeOf)).toEqual([
+      "deep LowConfidence",
+      "deep PredictedHard",
+    ]);
+  });
+
+  it("gives the edge's answer to a hard input that the deep model failed on as a whole", async () => {
+    const { run } = await openGate({}, {}, { deep: () => Promise.reject(new Error("gone")) });
+    const results = await run(["hard 1", "hard 2", "doubtful", "sure"]);
+    expect(results.map(({ answeredBy }) => answeredBy?.model)).toEqual(["edge", "edge", "edge", "edge"]);
+    for (const result of results.slice(0, 3)) expect(["DeepFailed", "LinkDown"]).toContain(result.gate?.rule);
+  });
+
+  it("tries to load the deep model again when it could not be loaded", async () => {
+    let nowMs = 0;
+    const { run, engine } = await openGate({}, { now: () => nowMs });
+    engine.loadFailures["deep"] = 1;
+    expect((await run(["hard"])).map(routeOf)).toEqual(["edge DeepFailed"]);
+    nowMs = 1000;
+    expect((await run(["hard"])).map(routeOf)).toEqual(["deep PredictedHard"]);
+  });
+
+  it("asks the deep model where the edge has no answer, and gives the edge's error where neither has", async () => {
+    const { run } = await openGate();
+    const results = await run(["refused", "refused unanswerable"]);
+    expect(results.map(routeOf)).toEqual(["deep EdgeFailed", "edge DeepFailed"]);
+    expect(results[1]?.error?.code).toBe("ItemTooLong");
+  });
+
+  it("goes on without predictions when its network fails", async () => {
+    const { run } = await openGate({}, {}, { gate: () => Promise.reject(new Error("no network")) });
+    expect((await run(["sure", "hard", "doubtful"])).map(routeOf)).toEqual([
+      "edge Confident",
+      "edge Confident",
+      "deep LowConfidence",
+    ]);
+  });
+
+  it("ends with the error of an edge model that fails as a whole", async () => {
+    const { run } = await openGate({}, {}, { edge: () => Promise.reject(new Error("edge is gone")) });
+    await expect(run(["sure"])).rejects.toThrow("edge is gone");
+  });
+
+  it("cuts labels after it has looked at the lead of the first", async () => {
+    const { gate } = await openGate();
+    const parameters = { topK: 1 };
+    const request = { model: model("edge"), type: "text-classification", parameters } as const;
+    const signal = AbortSignal.timeout(5000);
+    const results = await collect(gate.infer({ ...request, items: itemsOf(["sure"]), signal }));
+    expect(results[0]?.output).toMatchObject({ labels: [{ label: "good" }] });
+    expect(results[0]?.gate?.margin).toBeCloseTo(0.9, 6);
+  });
+
+  it("ends at once when nobody wants the answers any more", async () => {
+    const stop = new AbortController();
+    const { gate } = await openGate({}, {}, { deep: () => new Promise(() => undefined) });
+    const request = { model: model("edge"), type: "text-classification", parameters: {} } as const;
+    const results = gate.infer({ ...request, items: itemsOf(["hard"]), signal: stop.signal });
+    setTimeout(() => stop.abort(), 20);
+    await expect(collect(results)).rejects.toMatchObject({ code: "Aborted" });
+  });
+});
+
+describe("budget", () => {
+  const texts = Array.from(
+    { length: 400 },
+    (_, index) => `${index % 2 === 0 ? "hard" : "doubtful"} ${index}`,
+  );
+
+  it("holds while many requests escalate at once", async () => {
+    const { gate, engine } = await openGate({ budget: { maxEscalations: 37 } });
+    const signal = AbortSignal.timeout(20_000);
+    const request = { model: model("edge"), type: "text-classification", parameters: {}, signal } as const;
+    const requests = Array.from({ length: 8 }, () => gate.infer({ ...request, items: itemsOf(texts) }));
+    const results = (await Promise.all(requests.map((results) => collect(results)))).flat();
+    expect(results).toHaveLength(3200);
+    expect(engine.asked["deep"]).toHaveLength(37);
+    const rules = Map.groupBy(results, ({ gate }) => gate?.rule);
+    expect(results.filter(({ gate }) => gate?.route === "deep")).toHaveLength(37);
+    expect(rules.get("EscalationsSpent")).toHaveLength(3200 - 37);
+  });
+
+  it("counts a token for every byte that a tokenizer might make one of", async () => {
+    const deep = { name: "deep", variant: "fp32", isEndpoint: true, find: async () => model("deep") };
+    // 64 for the template, 512 for the answer and the bytes of the text: 582 to 584 each.
+    const { run, engine } = await openGate({ budget: { maxTokens: 3 * 584 } }, { deep });
+    await run(texts.slice(0, 50));
+    expect(engine.asked["deep"]).toHaveLength(3);
+  });
+
+  it("holds as a share of the items seen", async () => {
+    const { run, engine } = await openGate({ budget: { maxShare: 0.1 } });
+    await run(texts);
+    expect(engine.asked["deep"]?.length).toBeGreaterThan(0);
+    expect(engine.asked["deep"]?.length).toBeLessThanOrEqual(40);
+  });
+
+  it("is not given anew to a process that starts again after a kill", async () => {
+    const first = await openGate({ budget: { maxEscalations: 40 } });
+    await first.run(texts.slice(0, 5));
+    // Not closed: what is on the disk is what a kill leaves.
+    const second = await openGate({ budget: { maxEscalations: 40 } });
+    await second.run(texts);
+    const escalated = [first, second].map(({ engine }) => engine.asked["deep"]?.length ?? 0);
+    expect(escalated[0]! + escalated[1]!).toBeLessThanOrEqual(40);
+  });
+
+  it("loses nothing when it is closed in order", async () => {
+    const first = await openGate({ budget: { maxEscalations: 40 } });
+    await first.run(texts.slice(0, 5));
+    await first.gate.close();
+    const second = await openGate({ budget: { maxEscalations: 40 } });
+    await second.run(texts);
+    expect(second.engine.asked["deep"]).toHaveLength(35);
+  });
+
+  it("is spent where its file is damaged", async () => {
+    await (await openGate({ budget: { maxEscalations: 40 } })).run(texts.slice(0, 5));
+    await writeFile(path.join(folder, "gate/budget/task.0.json"), "{");
+    const { run, engine } = await openGate({ budget: { maxEscalations: 40 } });
+    await run(texts.slice(0, 5));
+    expect(engine.asked["deep"]).toBeUndefined();
+  });
+});
+
+describe("audits", () => {
+  const sureButWrong = Array.from({ length: 60 }, (_, index) => `wrong ${index}`);
+
+  it("give the deep model's answer and teach the gate, beyond a kill", async () => {
+    const first = await openGate({ auditShare: 0.6 });
+    expect(routeOf((await first.run(sureButWrong))[0])).toBe("deep Audit");
+    // Sure at 0.95 and always another answer than the deep model's: then the gate doubts it by itself.
+    expect(routeOf((await first.run(["wrong after that"]))[0])).toBe("deep LowConfidence");
+    // Not closed; what was learned is written as it is learned.
+    await expect.poll(() => learnedOutcomes()).toBe(61);
+    const second = await openGate({ auditShare: 0 });
+    expect((await second.run(["wrong again"])).map(routeOf)).toEqual(["deep LowConfidence"]);
+  });
+
+  it("draw their share alone", async () => {
+    let draw = 0;
+    const { run } = await openGate({ auditShare: 0.25 }, { random: () => (draw++ % 4) / 4 });
+    const results = await run(Array.from({ length: 40 }, (_, index) => `sure ${index}`));
+    expect(results.filter(({ gate }) => gate?.rule === "Audit")).toHaveLength(10);
+  });
+
+  async function learnedOutcomes(): Promise<number> {
+    const [file] = (await readdir(path.join(folder, "gate/learned"))).filter((name) =>
+      name.endsWith(".json"),
+    );
+    if (file === undefined) return 0;
+    return JSON.parse(await readFile(path.join(folder, "gate/learned", file), "utf8")).outcomes;
+  }
+});
+
+describe("decision log", () => {
+  it("has every decision, and a replay reproduces each, across a restart", async () => {
+    const texts = [
+      "sure",
+      "doubtful",
+      "hard",
+      "wrong",
+      "",
+      "doubtful unanswerable",
+      "refused",
+      "wrong doubtful",
+    ];
+    for (const round of [1, 2]) {
+      const { run, gate } = await openGate({ auditShare: 0.6, hysteresis: 0.1 });
+      await run([...texts, `sure ${round}`]);
+      await gate.close();
+    }
+    const replay = new GateReplay();
+    expect((await recordsOf()).map((record) => replay.next(record)).filter(Boolean)).toEqual([]);
+    expect(replay.decisions).toBeGreaterThan(2 * texts.length);
+    expect(replay.outcomes).toBeGreaterThan(2);
+  });
+
+  it("holds no text", async () => {
+    const { run, gate } = await openGate({ auditShare: 1 });
+    await run(["doubtful 秘密 secret", "hard 秘密 secret", "sure 秘密 secret"]);
+    await gate.close();
+    for (const file of await readdir(path.join(folder, "gate"), { recursive: true, withFileTypes: true })) {
+      if (!file.isFile()) continue;
+      const content = await readFile(path.join(file.parentPath, file.name), "utf8");
+      expect(content).not.toMatch(/秘密|secret|doubtful/);
+    }
+  });
+});
