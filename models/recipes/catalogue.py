@@ -29,9 +29,9 @@ def folder_of(model: str, variant: str) -> Path:
 
 def files_in(folder: Path) -> list[dict]:
     # Beside the files of a committed model lie its card and its test vectors.
-    paths = [
-        folder / name for name in ("model.onnx", "pipeline.json", "tokenizer.json", "tokenizer_config.json")
-    ]
+    named = ["model.onnx", "pipeline.json", "tokenizer.json", "tokenizer_config.json"]
+    graphs = sorted(path.name for path in folder.glob("*.onnx") if path.name not in named)
+    paths = [folder / name for name in [*named, *graphs]]
     return [
         {"path": path.name, "sha256": sha256_of(path), "sizeBytes": path.stat().st_size}
         for path in paths

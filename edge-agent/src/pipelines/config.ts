@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { ocrConfigSchema } from "./media-config.ts";
 import { spacyNerConfigSchema } from "./spacy-config.ts";
 import { list, table } from "./tables.ts";
 import { tensorConfigSchema } from "./tensor-contract.ts";
@@ -65,6 +66,7 @@ export const pipelineConfigSchema = z.discriminatedUnion("kind", [
   charCnnClassifierConfigSchema,
   lacTaggerConfigSchema,
   spacyNerConfigSchema,
+  ocrConfigSchema,
   kvDecoderConfigSchema,
   textEncoderConfigSchema,
   textEncoderClassifierConfigSchema,

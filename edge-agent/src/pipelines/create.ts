@@ -35,6 +35,10 @@ export async function createPipeline(session: Session, files: PipelineFiles): Pr
       const { GateFeatures } = await import("./gate-features.ts");
       return new GateFeatures(session, config);
     }
+    case "ocr": {
+      const { Ocr } = await import("./ocr.ts");
+      return Ocr.create(session, config, files);
+    }
     case "kv-decoder": {
       // Tokenizer and template engine are 20 MB that the other processes do without.
       const { KvDecoder } = await import("./kv-decoder.ts");

@@ -27,6 +27,11 @@ export async function* itemsOf(texts: Iterable<string>): AsyncGenerator<ParsedIt
   for (const text of texts) yield { item: item++, text };
 }
 
+export async function* imagesOf(images: Iterable<Uint8Array>): AsyncGenerator<ParsedItem> {
+  let item = 0;
+  for (const bytes of images) yield { item: item++, text: "", media: { type: "image/png", bytes } };
+}
+
 type Request = Omit<InferOptions, "items" | "parameters" | "signal"> & Partial<InferOptions>;
 
 export function infer(engine: Engine, request: Request & { readonly texts?: Iterable<string> }) {

@@ -48,6 +48,9 @@ export async function sampleModel(folder: string, name: string, variantName?: st
   };
 }
 
+/** Where the card of a model and what was measured on it lie. */
+export const modelFolder = (name: string) => path.join(repository, "models", name);
+
 /** The reference answers that the recipe of a model wrote. */
 export async function readVectors<T>(name: string): Promise<T> {
   return JSON.parse(await readFile(path.join(repository, "models", name, "vectors.json"), "utf8"));
