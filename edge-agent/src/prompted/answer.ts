@@ -7,7 +7,14 @@
  */
 import type { ItemOutput, TaskType, WorkPrompt } from "@autoglm/api";
 import type { ChatMessage, ChatModel, Generated, Parameters } from "./chat-model.ts";
-import { leavesRoom, PromptedClassifier, roundScore, tooLong } from "./classify.ts";
+import {
+  leavesRoom,
+  PromptedClassifier,
+  roundScore,
+  saidBefore,
+  tooLong,
+  type BiasCache,
+} from "./classify.ts";
 import { PromptProblem } from "./problem.ts";
 import { renderPrompt, textsOf, type PromptTexts, type RenderedPrompt } from "./render.ts";
 import { itemError, type PromptedResult, type PromptNotes } from "./result.ts";
@@ -28,9 +35,10 @@ export class PromptedModel {
   readonly #model: ChatModel;
   readonly #classifier: PromptedClassifier;
 
-  constructor(model: ChatModel) {
+  /** @param biases what was learned about the model before */
+  constructor(model: ChatModel, biases: BiasCache = new Map()) {
     this.#model = model;
-    this.#classifier = new PromptedClassifier(model);
+    this.#classifier = new PromptedClassifier(model, biases);
   }
 
   /** Never rejects for what is wrong with prompt or item; what the model throws passes through. */
@@ -159,7 +167,7 @@ function repairMessages(
     prompt.language === "zh"
       ? `这个回答不可用：${problem}。请改正后重新回答，只给出要求的内容。`
       : `That answer can't be used: ${problem}. Correct it and answer again, with nothing but what was asked for.`;
-  return [...messages, { role: "assistant", content: answer }, { role: "user", content }];
+  return [...messages, saidBefore(answer), { role: "user", content }];
 }
 
 /** The message names the rule alone: the answer may quote the text. */

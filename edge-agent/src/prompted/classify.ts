@@ -35,14 +35,16 @@ interface Judgement {
 
 type Failure = Extract<PromptedResult, { error: unknown }>;
 
-/** Classifies with one model; keeps what it has learned about the model's bias. */
+/** What was learned about a model's bias, by the messages that it was asked with. */
+export type BiasCache = Map<string, Promise<readonly number[]>>;
+
 export class PromptedClassifier {
   readonly #model: ChatModel;
-  /** By the messages that they were asked with. */
-  readonly #biases = new Map<string, Promise<readonly number[]>>();
+  readonly #biases: BiasCache;
 
-  constructor(model: ChatModel) {
+  constructor(model: ChatModel, biases: BiasCache) {
     this.#model = model;
+    this.#biases = biases;
   }
 
   async classify(request: Classification): Promise<PromptedResult> {
@@ -240,7 +242,12 @@ function repairMessages(
     prompt.language === "zh"
       ? `这个回答不在可选项之中。只回答以下之一，不要其他内容：${list}`
       : `That is none of the choices. Answer with exactly one of these and nothing else: ${list}`;
-  return [...messages, { role: "assistant", content: answer.slice(0, 500) }, { role: "user", content }];
+  return [...messages, saidBefore(answer.slice(0, 500)), { role: "user", content }];
+}
+
+/** A message without content is refused by some servers. */
+export function saidBefore(answer: string): ChatMessage {
+  return { role: "assistant", content: answer.trim() === "" ? "…" : answer };
 }
 
 function notesOf(judgements: readonly Judgement[], length: number): PromptNotes {

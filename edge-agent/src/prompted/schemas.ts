@@ -86,8 +86,8 @@ export function readJsonAnswer(answer: string, schema: JsonSchema): Checked {
   if (value === undefined) return { problem: "it contains no complete JSON value", rule: "no JSON" };
   const { valid, errors } = new Validator(schema, "2020-12", false).validate(value);
   if (valid) return { value };
-  // The innermost error is the last one; those before it say that something within is wrong.
-  const error = errors.at(-1);
+  // The innermost error is the last one; a schema that is `false` alone says less than the one that it stands in.
+  const error = errors.findLast(({ keyword }) => keyword !== "false");
   return {
     problem: `${error?.instanceLocation ?? "#"}: ${error?.error ?? "it does not fit the schema"}`,
     rule: error?.keyword ?? "schema",
