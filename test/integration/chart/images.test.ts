@@ -57,7 +57,7 @@ describe("the bundles", () => {
     const files = (program: string) =>
       readdirSync(join(folder, program)).filter((file) => file.endsWith(".js"));
     expect(files("operator")).toEqual(["main.js"]);
-    expect(files("edge-agent")).toEqual(["main.js", "worker.js"]);
+    expect(files("edge-agent")).toEqual(["main.js", "offline.js", "parse-worker.js", "worker.js"]);
     for (const program of ["operator", "edge-agent", "cli"]) {
       expect(readFileSync(join(folder, program, "main.js"), "utf8")).not.toContain(`${ROOT}/`);
     }
@@ -83,7 +83,7 @@ describe("the bundles", () => {
   it.each([
     ["amd64", "x64"],
     ["arm64", "arm64"],
-  ])("come with ONNX Runtime for %s alone", (platform, arch) => {
+  ])("come with ONNX Runtime and sharp for %s alone", (platform, arch) => {
     const app = join(folder, platform);
     execFileSync("sh", ["-c", onnxRuntimeCommand(app)], {
       cwd: ROOT,
@@ -93,7 +93,9 @@ describe("the bundles", () => {
     expect(readdirSync(binaries)).toEqual(["linux"]);
     expect(readdirSync(join(binaries, "linux"))).toEqual([arch]);
     const megabytes = Number(execFileSync("du", ["-sm", app], { encoding: "utf8" }).split("\t")[0]);
-    expect(megabytes).toBeLessThan(60);
+    const images = readdirSync(join(app, "node_modules/@img")).filter((name) => name.startsWith("sharp-"));
+    expect(images.sort()).toEqual([`sharp-libvips-linux-${arch}`, `sharp-linux-${arch}`]);
+    expect(megabytes).toBeLessThan(85);
   });
 
   it("refuse an architecture that ONNX Runtime has no build for", () => {
