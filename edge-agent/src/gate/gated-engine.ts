@@ -39,6 +39,7 @@ export class GatedEngine implements InferenceEngine {
   readonly #keeper: Gatekeeper;
   /** The deep model once it is loaded, or on its way; a failure is forgotten, so that the next one tries. */
   #deep: Promise<RunnableModel> | undefined;
+  readonly #closed = new AbortController();
 
   private constructor(options: GatedEngineOptions, keeper: Gatekeeper) {
     this.#options = options;
@@ -84,7 +85,7 @@ export class GatedEngine implements InferenceEngine {
       keeper: this.#keeper,
       preGate,
       deepName: { model: deep.name, variant: deep.variant },
-      deep: (signal) => this.#findDeep(signal),
+      deep: () => this.#findDeep(),
       tokensOf: (item) =>
         deep.isEndpoint || request.type === "text-generation" ? mostTokens(item, request) : 0,
       onPreGateFailure: (error) => this.#notePreGateFailure(error),
@@ -101,11 +102,14 @@ export class GatedEngine implements InferenceEngine {
 
   /** What the gate learned, spent and decided is on the disk when it resolves. */
   async close(): Promise<void> {
+    this.#closed.abort();
     await this.#keeper.close();
   }
 
-  async #findDeep(signal: AbortSignal): Promise<RunnableModel> {
+  /** For all requests: one that ends takes the model from no other. */
+  async #findDeep(): Promise<RunnableModel> {
     const { engine, deep, log } = this.#options;
+    const { signal } = this.#closed;
     const finding = (this.#deep ??= (async () => {
       log.info({ model: deep.name, variant: deep.variant }, "the gate opens: loading the deep model");
       const model = await deep.find(signal);

@@ -29,7 +29,7 @@ export interface GatedRequestOptions {
   readonly preGate: ModelOnDisk | undefined;
   readonly deepName: NonNullable<ItemResult["answeredBy"]>;
   /** Has the deep model ready; shared by all requests. */
-  readonly deep: (signal: AbortSignal) => Promise<RunnableModel>;
+  readonly deep: () => Promise<RunnableModel>;
   readonly tokensOf: (item: WholeItem) => number;
   readonly onPreGateFailure: (error: unknown) => void;
 }
@@ -204,7 +204,8 @@ export class GatedRequest {
   async #runDeep(channel: Channel<ParsedItem>): Promise<void> {
     const { engine, request, deep, keeper } = this.#options;
     try {
-      const model = await deep(this.#signal);
+      const model = await deep();
+      if (this.#signal.aborted) return;
       const results = engine.infer({ ...request, model, items: channel, signal: this.#signal });
       for await (const result of results) this.#onDeep(result);
     } catch (error) {
