@@ -2,26 +2,37 @@ import { fork, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { AutoglmError, type AutoglmErrorOptions } from "@autoglm/api";
 import { processMemoryBytes } from "./memory.ts";
-import type { FailureMessage, FromWorker, ToWorker } from "./protocol.ts";
+import type { FailureMessage, FromWorker, ToWorker, WorkerAnswer } from "./protocol.ts";
 
-type Answer = Exclude<FromWorker, { kind: "progress" | "token" | "failed" | "calibrated" }>;
+type Answer = Exclude<WorkerAnswer, { kind: "failed" }>;
 
 interface Pending {
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: AutoglmError) => void;
   readonly rearm: () => void;
-  readonly onToken: ((index: number, text: string) => void) | undefined;
+  readonly listener: RunListener | undefined;
+  isDropped: boolean;
 }
 
-/** One inference process, seen from the agent. It answers one request at a time. */
+export interface RunListener {
+  /** Text of an item of the run, as it is decoded. */
+  readonly onToken?: ((index: number, text: string) => void) | undefined;
+  /** Nobody waits for the run any more. */
+  readonly isOver?: (() => boolean) | undefined;
+}
+
+/** One inference process, seen from the agent. It answers one request after the other, or several whose runs overlap. */
 export class InferenceChild {
-  /** Settles when the process is gone. */
-  readonly exited: Promise<void>;
+  /** Settles when the process is gone, with how it ended. */
+  readonly exited: Promise<AutoglmError>;
   /** Called when the process has found a better budget for its runs. */
   onCalibrated: (budget: number) => void = () => undefined;
   readonly #process: ChildProcess;
-  #pending: Pending | undefined;
+  readonly #pending = new Map<number, Pending>();
+  #calls = 0;
   #memoryBytes = 0;
+  /** It did not end by itself. */
+  wasKilled = false;
 
   constructor() {
     const entry = import.meta.url.endsWith(".ts") ? "./worker.ts" : "./worker.js";
@@ -32,12 +43,14 @@ export class InferenceChild {
     });
     this.exited = new Promise((resolve) => {
       this.#process.once("exit", (code, signal) => {
-        this.#fail(lost("ended", { details: { code, signal } }));
-        resolve();
+        const error = lost("ended", { details: { code, signal } });
+        this.#failAll(error);
+        resolve(error);
       });
       this.#process.on("error", (cause) => {
-        this.#fail(lost("can't be reached", { cause }));
-        if (this.#process.pid === undefined) resolve();
+        const error = lost("can't be reached", { cause });
+        this.#failAll(error);
+        if (this.#process.pid === undefined) resolve(error);
       });
     });
     this.#process.on("message", (message: FromWorker) => this.#receive(message));
@@ -62,58 +75,84 @@ export class InferenceChild {
   /**
    * Sends a request and waits for its answer.
    * @param silenceMs longest wait for the answer or the next sign of progress; then the process is killed
-   * @param onToken text of an item of the run, as it is decoded
    * @throws AutoglmError `InferenceTimedOut`, `InferenceWorkerLost`, or what the process answered
    */
   call<K extends Answer["kind"]>(
     message: ToWorker,
     silenceMs: number,
-    onToken?: (index: number, text: string) => void,
+    listener?: RunListener,
   ): Promise<Extract<Answer, { kind: K }>> {
+    const id = ++this.#calls;
     return new Promise((resolve, reject) => {
-      const timeOut = () => {
-        this.#fail(new AutoglmError("InferenceTimedOut", `no sign of progress within ${silenceMs} ms`));
+      const timer = setTimeout(() => {
+        this.#fail(id, new AutoglmError("InferenceTimedOut", `no sign of progress within ${silenceMs} ms`));
         void this.kill();
-      };
-      const timer = setTimeout(timeOut, silenceMs);
+      }, silenceMs);
       const settle = <T>(outcome: (value: T) => void) => {
         return (value: T) => {
           clearTimeout(timer);
-          this.#pending = undefined;
+          this.#pending.delete(id);
           outcome(value);
         };
       };
-      this.#pending = {
+      this.#pending.set(id, {
         // The process answers `load` with `loaded` and `run` with `done`, or `doneTensors`.
         resolve: settle(resolve as (answer: Answer) => void),
         reject: settle(reject),
         rearm: () => timer.refresh(),
-        onToken,
-      };
-      this.#process.send(message, (cause) => {
-        if (cause !== null) this.#fail(lost("can't be reached", { cause }));
+        listener,
+        isDropped: false,
+      });
+      this.#process.send({ id, ...message }, (cause) => {
+        if (cause !== null) this.#fail(id, lost("can't be reached", { cause }));
       });
     });
   }
 
   /** Ends the process, whatever it is doing. */
   async kill(): Promise<void> {
+    this.wasKilled = true;
     this.#process.kill("SIGKILL");
     await this.exited;
   }
 
   #receive(message: FromWorker): void {
-    if (message.kind === "progress") this.#pending?.rearm();
-    else if (message.kind === "token") {
-      this.#pending?.rearm();
-      this.#pending?.onToken?.(message.index, message.text);
-    } else if (message.kind === "calibrated") this.onCalibrated(message.budget);
-    else if (message.kind === "failed") this.#fail(asError(message.failure));
-    else this.#pending?.resolve(message);
+    switch (message.kind) {
+      case "progress":
+        for (const [id, pending] of this.#pending) this.#noteProgress(id, pending);
+        return;
+      case "token": {
+        const pending = this.#pending.get(message.id);
+        if (pending === undefined) return;
+        pending.listener?.onToken?.(message.index, message.text);
+        this.#noteProgress(message.id, pending);
+        return;
+      }
+      case "calibrated":
+        this.onCalibrated(message.budget);
+        return;
+      case "failed":
+        this.#fail(message.id, asError(message.failure));
+        return;
+      default:
+        this.#pending.get(message.id)?.resolve(message);
+    }
   }
 
-  #fail(error: AutoglmError): void {
-    this.#pending?.reject(error);
+  /** A run that nobody waits for any more is told so, once. */
+  #noteProgress(id: number, pending: Pending): void {
+    pending.rearm();
+    if (pending.isDropped || pending.listener?.isOver?.() !== true) return;
+    pending.isDropped = true;
+    this.#process.send({ id, kind: "drop" });
+  }
+
+  #fail(id: number, error: AutoglmError): void {
+    this.#pending.get(id)?.reject(error);
+  }
+
+  #failAll(error: AutoglmError): void {
+    for (const { reject } of [...this.#pending.values()]) reject(error);
   }
 }
 

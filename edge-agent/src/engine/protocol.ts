@@ -6,9 +6,9 @@ import type { ExecutionProvider, OnnxSessionOptions } from "./onnx-session.ts";
 import type { PackedTensors } from "./packing.ts";
 
 /**
- * What the agent and an inference process say to each other, by structured clone. The agent asks one thing at a time;
- * each request is answered by `loaded`, `done`, `doneTensors` or `failed`, with `progress` and `token` any number of
- * times before.
+ * What the agent and an inference process say to each other, by structured clone. Each request has an id and is answered
+ * once, by `loaded`, `done`, `doneTensors` or `failed`; `progress` and `token` come any number of times before. The agent
+ * asks one thing at a time, unless the model's runs overlap.
  */
 export type ToWorker =
   | ({
@@ -18,17 +18,22 @@ export type ToWorker =
     } & OnnxSessionOptions)
   | { readonly kind: "run"; readonly items: readonly PipelineItem[]; readonly wantsTokens: boolean }
   /** A run of items that are tensors and nothing else. */
-  | { readonly kind: "runTensors"; readonly packed: PackedTensors };
+  | { readonly kind: "runTensors"; readonly packed: PackedTensors }
+  /** Nobody waits for this run any more: it may end early. It is answered all the same. */
+  | { readonly kind: "drop" };
 
-export type FromWorker =
+export type WorkerAnswer =
   | { readonly kind: "loaded"; readonly serving: Serving }
   | { readonly kind: "done"; readonly results: readonly PipelineResult[] }
   /** Outputs of a run of tensors in which every item succeeded. */
   | { readonly kind: "doneTensors"; readonly packed: PackedTensors }
-  | { readonly kind: "failed"; readonly failure: FailureMessage }
+  | { readonly kind: "failed"; readonly failure: FailureMessage };
+
+export type FromWorker =
+  | ({ readonly id: number } & WorkerAnswer)
   | { readonly kind: "progress" }
   /** Text that an item of the run has come to since the last one. */
-  | { readonly kind: "token"; readonly index: number; readonly text: string }
+  | { readonly kind: "token"; readonly id: number; readonly index: number; readonly text: string }
   /** After `loaded`, unasked: a better budget than the first. */
   | { readonly kind: "calibrated"; readonly budget: number };
 
@@ -36,6 +41,8 @@ export type FromWorker =
 export interface Serving {
   readonly taskTypes: readonly TaskType[];
   readonly maxItems: number;
+  /** Runs may overlap; see {@link Pipeline}. */
+  readonly overlaps: boolean;
   /** Units of an item that cost something. */
   readonly maxLength: number;
   /** Rows × the longest of them up to which a batch gains; calibrated. */

@@ -57,14 +57,13 @@ export class Scheduler {
   #serve(served: ServedModel): void {
     const { silenceMs, onRunEnd, addProcess } = this.#options;
     while (served.queue.length > 0) {
-      const [slot, ...others] = served.idleSlots;
-      if (slot === undefined || !served.mayTakeProcess) return addProcess(served);
-      const busy = served.busyProcesses;
+      const slot = served.slotForFirst();
+      if (slot === undefined) return addProcess(served);
       const free = Math.floor(this.#freeThreads() / served.threads);
       // One process may be busy whatever the others do, and one more with an online request behind tasks.
-      if (busy > 0 && free < 1 && !served.onlineRunsBesideTasks) return;
+      if (!slot.busy && served.busyProcesses > 0 && free < 1 && !served.onlineRunsBesideTasks) return;
       served.lastUsed = this.nextSequence();
-      const processes = Math.max(1, Math.min(others.length + 1, free));
+      const processes = Math.max(1, Math.min(served.idleProcesses, free));
       void served.dispatch(slot, { silenceMs, processes }).then(onRunEnd);
     }
   }

@@ -9,6 +9,7 @@ import type { EvictionView } from "./eviction.ts";
 import { packTensors, unpackTensors } from "./packing.ts";
 import type { Serving } from "./protocol.ts";
 import { TASK_RANK, type QueuedItem } from "./queued-item.ts";
+import { Slot } from "./slot.ts";
 
 export interface ModelOnDisk {
   readonly name: string;
@@ -22,13 +23,6 @@ export interface ModelOnDisk {
   readonly digest: string;
 }
 
-interface Slot {
-  readonly child: InferenceChild;
-  busy: boolean;
-  /** What it is busy with came from tasks. */
-  isOnTask: boolean;
-}
-
 /** Items whose latency the reported median is taken over. */
 const RECENT_ITEMS = 100;
 /** A second message costs tens of microseconds on both sides: work of less than this is not split. */
@@ -36,8 +30,10 @@ const WORTH_SPLITTING_MS = 0.4;
 /** A model whose processes end by themselves so often in this time is set aside. */
 const CRASHES = 3;
 const CRASH_WINDOW_MS = 600_000;
-/** So long after an online request one process is kept free of tasks, where there are several. */
+/** So long after an online request one process, or some rows, are kept free of tasks, where there are several. */
 const ONLINE_MEMORY_MS = 10_000;
+/** Rows of a process whose runs overlap that tasks then leave free. */
+const ONLINE_ROWS = 2;
 
 /**
  * A model with its queue and its processes.
@@ -119,6 +115,7 @@ export class ServedModel implements EvictionView {
   /** More waits than one run takes. */
   get isBacklogged(): boolean {
     if (this.serving === undefined) return false;
+    if (this.serving.overlaps) return this.queue.length > 0;
     let units = 0;
     let rows = 0;
     for (const item of this.queue) {
@@ -131,7 +128,7 @@ export class ServedModel implements EvictionView {
   /** An online request waits, and what it waits for are items of tasks. */
   get onlineWaitsForTasks(): boolean {
     if ((this.queue[0]?.rank ?? TASK_RANK) >= TASK_RANK) return false;
-    for (const { busy, isOnTask } of this.slots) if (!busy || !isOnTask) return false;
+    for (const { isOnTask } of this.slots) if (!isOnTask) return false;
     return true;
   }
 
@@ -142,12 +139,20 @@ export class ServedModel implements EvictionView {
     return true;
   }
 
-  /** Whether the first of the queue may have an idle process now. */
-  get mayTakeProcess(): boolean {
+  /** The process that may take the first of the queue now: the one with the least to do. */
+  slotForFirst(): Slot | undefined {
     const first = this.queue[0];
-    if (first === undefined || first.rank < TASK_RANK) return true;
-    const isServingOnline = performance.now() - this.#lastOnline < ONLINE_MEMORY_MS;
-    return !isServingOnline || this.slots.size < 2 || this.idleProcesses > 1;
+    if (first === undefined) return undefined;
+    const { overlaps = false, maxItems = 1 } = this.serving ?? {};
+    const makesRoom = first.rank >= TASK_RANK && performance.now() - this.#lastOnline < ONLINE_MEMORY_MS;
+    if (makesRoom && !overlaps && this.slots.size > 1 && this.idleProcesses < 2) return undefined;
+    const rows = overlaps ? Math.max(1, maxItems - (makesRoom ? ONLINE_ROWS : 0)) : 1;
+    const most = first.alone ? 1 : rows;
+    let best: Slot | undefined;
+    for (const slot of this.slots) {
+      if (slot.runs < most && !slot.isAlone && slot.runs < (best?.runs ?? Infinity)) best = slot;
+    }
+    return best;
   }
 
   get firstRank(): number {
@@ -214,10 +219,13 @@ export class ServedModel implements EvictionView {
     child.onCalibrated = (budget) => {
       if (this.serving !== undefined) this.serving = { ...this.serving, budget };
     };
-    const slot = { child, busy: false, isOnTask: false };
+    const slot = new Slot(child);
     this.slots.add(slot);
     void child.measureMemory();
-    void child.exited.then(() => this.#remove(slot));
+    void child.exited.then((error) => {
+      this.#remove(slot);
+      if (!child.wasKilled) this.noteCrash(error);
+    });
   }
 
   async removeProcess(slot: Slot): Promise<void> {
@@ -253,8 +261,10 @@ export class ServedModel implements EvictionView {
     options: { readonly silenceMs: number; readonly processes: number },
   ): Promise<void> {
     const batch = this.#takeBatch(options.processes);
-    slot.busy = true;
-    slot.isOnTask = (batch[0]?.rank ?? 0) >= TASK_RANK;
+    const ofTasks = (batch[0]?.rank ?? 0) >= TASK_RANK ? 1 : 0;
+    slot.runs++;
+    slot.taskRuns += ofTasks;
+    slot.isAlone = batch[0]?.alone === true;
     const start = performance.now();
     try {
       const results = await runItems(slot.child, batch, options.silenceMs);
@@ -263,17 +273,19 @@ export class ServedModel implements EvictionView {
       const error = toAutoglmError(thrown);
       if (!slot.child.alive || error.code === "InferenceTimedOut") await this.removeProcess(slot);
       this.#retryAlone(batch, error, roundMs(performance.now() - start));
-      if (error.code === "InferenceWorkerLost") this.noteCrash(error);
     } finally {
-      slot.busy = false;
+      slot.runs--;
+      slot.taskRuns -= ofTasks;
+      slot.isAlone = false;
     }
   }
 
   #takeBatch(processes: number): readonly QueuedItem[] {
-    const { maxItems = 1, budget = 1 } = this.serving ?? {};
+    const { overlaps = false, maxItems = 1, budget = 1 } = this.serving ?? {};
     const isWorthSplitting = this.#msPerUnit === 0 || this.backlogMs * this.slots.size > WORTH_SPLITTING_MS;
     const idleProcesses = isWorthSplitting ? processes : 1;
-    const positions = pickBatch(this.queue, { maxItems, budget, idleProcesses });
+    // Where runs overlap each item is a run, and answered when it is done.
+    const positions = overlaps ? [0] : pickBatch(this.queue, { maxItems, budget, idleProcesses });
     const batch: QueuedItem[] = [];
     for (const position of positions) {
       const item = this.queue[position];
@@ -343,7 +355,8 @@ async function runItems(
           items: batch.map(({ item }) => item),
           wantsTokens: batch.some(({ owner }) => owner.onToken !== undefined),
         } as const);
-  const answer = await child.call<"done" | "doneTensors">(message, silenceMs, onToken);
+  const isOver = () => batch.every(({ owner }) => owner.over);
+  const answer = await child.call<"done" | "doneTensors">(message, silenceMs, { onToken, isOver });
   if (answer.kind === "done") return answer.results;
   return unpackTensors(answer.packed).map((outputs) => ({
     output: { type: "tensor", outputs: [], scoreSource: "none" },

@@ -81,8 +81,8 @@ export async function calibrate(
   sampleOf: SampleOf,
   isIdle: () => boolean,
 ): Promise<number | undefined> {
-  const { maxItems, maxLength } = pipeline.batching;
-  if (maxItems === 1 || maxLength === 1) return undefined;
+  const { maxItems, maxLength, overlaps } = pipeline.batching;
+  if (maxItems === 1 || maxLength === 1 || overlaps === true) return undefined;
   const length = Math.min(CALIBRATION_LENGTH, maxLength);
   let best: { readonly budget: number; readonly rate: number } | undefined;
   for (const budget of BUDGETS) {

@@ -10,7 +10,7 @@ import type { Pipeline, PipelineItem } from "../pipelines/pipeline.ts";
 import { tensorConfigSchema, type TensorConfig } from "../pipelines/tensor-contract.ts";
 import { loadOnnxSession } from "./onnx-session.ts";
 import { packTensors, unpackTensors } from "./packing.ts";
-import type { FailureMessage, FromWorker, ToWorker } from "./protocol.ts";
+import type { FailureMessage, FromWorker, ToWorker, WorkerAnswer } from "./protocol.ts";
 import { calibrate, samplesFor, warmUp, type SampleOf } from "./warm-up.ts";
 
 /** Progress is said at most so often, not once per token. */
@@ -23,6 +23,8 @@ let sampleOf: SampleOf | undefined;
 let lastProgress = 0;
 /** Requests that are not answered yet. */
 let open = 0;
+/** Runs that nobody waits for any more. */
+const dropped = new Set<number>();
 /** What uses the pipeline: one after the other. */
 let turn: Promise<void> = Promise.resolve();
 let calibration: NodeJS.Timeout | undefined;
@@ -31,22 +33,30 @@ let isCalibrated = false;
 process.on("disconnect", () => process.exit(0));
 // A terminal and a supervisor signal the whole group, but the agent still drains and ends this process when it is done.
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => undefined);
-process.on("message", (message: ToWorker) => {
+process.on("message", (message: { readonly id: number } & ToWorker) => {
+  if (message.kind === "drop") {
+    dropped.add(message.id);
+    return;
+  }
   open++;
   clearTimeout(calibration);
-  turn = turn.then(async () => {
-    const reply = await answer(message).catch((thrown: unknown): FromWorker => ({
-      kind: "failed",
-      failure: describeFailure(thrown),
-    }));
-    open--;
-    say(reply);
-    if (isCalibrated) return;
-    calibration = setTimeout(() => {
-      turn = turn.then(calibrateNow);
-    }, CALIBRATION_PAUSE_MS);
-  });
+  if (message.kind === "run" && pipeline?.batching.overlaps === true) void reply(message);
+  else turn = turn.then(() => reply(message));
 });
+
+async function reply(message: { readonly id: number } & ToWorker): Promise<void> {
+  const answered = await answer(message).catch((thrown: unknown): WorkerAnswer => ({
+    kind: "failed",
+    failure: describeFailure(thrown),
+  }));
+  open--;
+  dropped.delete(message.id);
+  say({ id: message.id, ...answered });
+  if (isCalibrated) return;
+  calibration = setTimeout(() => {
+    turn = turn.then(calibrateNow);
+  }, CALIBRATION_PAUSE_MS);
+}
 
 function say(message: FromWorker): void {
   process.send?.(message);
@@ -68,7 +78,7 @@ function placeOf(thrown: unknown): string {
   return lines.find((frame) => frame.startsWith(" at ")) ?? "";
 }
 
-async function answer(message: ToWorker): Promise<FromWorker> {
+async function answer(message: { readonly id: number } & ToWorker): Promise<WorkerAnswer> {
   switch (message.kind) {
     case "load":
       return load(message);
@@ -76,10 +86,12 @@ async function answer(message: ToWorker): Promise<FromWorker> {
       return run(message);
     case "runTensors":
       return runTensors(message);
+    case "drop":
+      throw new Error("not a request");
   }
 }
 
-async function load(message: Extract<ToWorker, { kind: "load" }>): Promise<FromWorker> {
+async function load(message: Extract<ToWorker, { kind: "load" }>): Promise<WorkerAnswer> {
   const readJson = (name: string) => readModelJson(path.join(message.directory, name));
   const config = await readJson("pipeline.json");
   const loaded = await loadOnnxSession(path.join(message.directory, "model.onnx"), message);
@@ -95,10 +107,10 @@ async function load(message: Extract<ToWorker, { kind: "load" }>): Promise<FromW
   const budget = await warmUp(pipeline, sampleOf);
   const { taskTypes, batching } = pipeline;
   const { provider, fallbackReason } = loaded;
-  const { maxItems, maxLength } = batching;
+  const { maxItems, maxLength, overlaps = false } = batching;
   return {
     kind: "loaded",
-    serving: { taskTypes, maxItems, maxLength, budget, contract, provider, fallbackReason },
+    serving: { taskTypes, maxItems, maxLength, overlaps, budget, contract, provider, fallbackReason },
   };
 }
 
@@ -133,12 +145,20 @@ async function readModelJson(file: string): Promise<unknown> {
   }
 }
 
-async function run({ items, wantsTokens }: Extract<ToWorker, { kind: "run" }>): Promise<FromWorker> {
+async function run(
+  message: { readonly id: number } & Extract<ToWorker, { kind: "run" }>,
+): Promise<WorkerAnswer> {
   if (pipeline === undefined) throw new Error("no model is loaded");
+  const { id, items, wantsTokens } = message;
   const onToken = wantsTokens
-    ? (index: number, text: string) => say({ kind: "token", index, text })
+    ? (index: number, text: string) => say({ kind: "token", id, index, text })
     : undefined;
-  const results = await pipeline.run(items.map(withWellFormedText), { onProgress: sayProgress, onToken });
+  const isOver = () => dropped.has(id);
+  const results = await pipeline.run(items.map(withWellFormedText), {
+    onProgress: sayProgress,
+    onToken,
+    isOver,
+  });
   return { kind: "done", results };
 }
 
@@ -156,7 +176,7 @@ function withWellFormedText(item: PipelineItem): PipelineItem {
   };
 }
 
-async function runTensors({ packed }: Extract<ToWorker, { kind: "runTensors" }>): Promise<FromWorker> {
+async function runTensors({ packed }: Extract<ToWorker, { kind: "runTensors" }>): Promise<WorkerAnswer> {
   if (pipeline === undefined) throw new Error("no model is loaded");
   const items = unpackTensors(packed).map((tensors) => ({
     type: "tensor" as const,

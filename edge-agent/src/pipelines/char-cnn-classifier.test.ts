@@ -35,6 +35,7 @@ function fakeSession() {
     int64: tensor,
     int32: tensor,
     float32: tensor,
+    tensor: (_type, data, dims) => tensor(data, dims),
     run: async ({ ids }) => {
       if (ids !== undefined) fed.push(ids);
       const rows = ids?.dims[0] ?? 0;
@@ -49,22 +50,24 @@ function fakeSession() {
   return { session, fed };
 }
 
+const type = "text-classification";
+
 test("pads to the longest row and the smallest length, cuts what is beyond, and leaves empty texts out", async () => {
   const { session, fed } = fakeSession();
   const classifier = new CharCnnClassifier(session, config);
   const texts = ["x", "", "xYz", "xyxyxyxy", "constructor"];
-  const results = await classifier.run(texts.map((text) => ({ text, parameters: {} })));
+  const results = await classifier.run(texts.map((text) => ({ type, text, parameters: {} })));
   expect(fed.map(({ dims, data }) => ({ dims, data }))).toEqual([
     { dims: [4, 4], data: Int32Array.from([2, 0, 0, 0, 2, 3, 1, 0, 2, 3, 2, 3, 1, 1, 1, 1]) },
   ]);
   expect(results.map((result) => "error" in result)).toEqual([false, true, false, false, false]);
-  await classifier.run([{ text: "x", parameters: {} }]);
+  await classifier.run([{ type, text: "x", parameters: {} }]);
   expect(fed[1]?.dims).toEqual([1, 2]);
 });
 
 test("gives labels best first, as many as are asked for", async () => {
   const classifier = new CharCnnClassifier(fakeSession().session, config);
-  const [result] = await classifier.run([{ text: "x", parameters: { topK: 2 } }]);
+  const [result] = await classifier.run([{ type, text: "x", parameters: { topK: 2 } }]);
   expect(result).toEqual({
     output: {
       type: "text-classification",

@@ -15,6 +15,8 @@ export interface RowOptions {
   readonly stop: readonly string[];
   readonly decode: (ids: readonly number[]) => string;
   readonly onText?: ((piece: string) => void) | undefined;
+  /** Nobody waits for the answer any more. */
+  readonly isOver?: (() => boolean) | undefined;
 }
 
 /** One answer as it grows: where the model's logits become tokens and text. */
@@ -25,6 +27,7 @@ export class DecoderRow {
   readonly #eosTokenIds: ReadonlySet<number>;
   readonly #sampler: Sampler;
   readonly #text: TokenText;
+  readonly #isOver: () => boolean;
   #completion = 0;
   #logprobs = 0;
   #finishReason: "stop" | "length" | undefined;
@@ -33,6 +36,7 @@ export class DecoderRow {
   constructor(options: RowOptions) {
     const { promptIds, parameters, contextLength, decode, onText } = options;
     this.promptIds = promptIds;
+    this.#isOver = options.isOver ?? (() => false);
     this.limit = Math.min(
       parameters.maxNewTokens ?? DEFAULT_MAX_NEW_TOKENS,
       contextLength - promptIds.length,
@@ -86,7 +90,7 @@ export class DecoderRow {
    */
   take(logits: Float32Array, normalizer: number): boolean {
     const { id, logit } = this.#sampler.next(logits);
-    if (this.#eosTokenIds.has(id)) {
+    if (this.#eosTokenIds.has(id) || this.#isOver()) {
       this.#text.end();
       this.#finishReason = "stop";
       return true;

@@ -39,7 +39,7 @@ export class KvDecoder implements Pipeline {
     this.#config = config;
     this.prompt = prompt;
     this.contextLength = contextLength;
-    this.batching = { maxItems: MAX_ROWS, maxLength: contextLength };
+    this.batching = { maxItems: MAX_ROWS, maxLength: contextLength, overlaps: true };
     this.#graph = new KvDecoderGraph(session, config);
     // The model's memory is declared with one full context: rows of a batch share it.
     const limits = { maxRows: MAX_ROWS, maxPositions: contextLength };
@@ -74,7 +74,7 @@ export class KvDecoder implements Pipeline {
     return scoreContinuations(this.#graph, this.#config.vocabSize, promptIds, continuations);
   }
 
-  #rowOf(item: PipelineItem, index: number, { onToken }: RunHooks): DecoderRow | PipelineResult {
+  #rowOf(item: PipelineItem, index: number, { onToken, isOver }: RunHooks): DecoderRow | PipelineResult {
     const messages = item.messages ?? [{ role: "user", content: item.text }];
     const promptIds = this.#encode(messages);
     if (!Array.isArray(promptIds)) return promptIds as PipelineResult;
@@ -85,6 +85,7 @@ export class KvDecoder implements Pipeline {
       eosTokenIds: this.#config.eosTokenIds,
       stop: this.#config.stop,
       decode: (ids) => this.prompt.decode(ids),
+      isOver,
       onText: onToken === undefined ? undefined : (piece) => onToken(index, piece),
     });
   }

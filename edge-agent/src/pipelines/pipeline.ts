@@ -85,6 +85,8 @@ export interface RunHooks {
   readonly onProgress: () => void;
   /** Text that item `index` of the run has come to, as it is decoded; only where somebody listens. */
   readonly onToken?: ((index: number, text: string) => void) | undefined;
+  /** Nobody waits for the run any more: a long one may end with what it has. */
+  readonly isOver?: (() => boolean) | undefined;
 }
 
 /** Item in, structured result out: tokenizing, the graph, and what comes after it. */
@@ -95,6 +97,11 @@ export interface Pipeline {
     readonly maxItems: number;
     /** Units of an item that cost something; what is beyond is cut off or refused before the graph. */
     readonly maxLength: number;
+    /**
+     * Calls of `run` may overlap, and what they have in work shares its steps, however long each of it is: up to `maxItems`
+     * items are given to the pipeline one by one.
+     */
+    readonly overlaps?: boolean;
   };
   /** An item to warm up with, of `length` units; where there is none, a text. */
   readonly sample?: ((length: number) => PipelineItem) | undefined;
