@@ -43,14 +43,14 @@ export function countOutput(results: readonly Pick<ItemResult, "output">[]): num
 /** The runs that the results came from: all of one run come together, with the same share of its time. */
 export function batchesOf(
   results: readonly ItemResult[],
-  { texts, parameters }: Subject,
+  { type, texts, parameters }: Subject,
 ): readonly (readonly PipelineItem[])[] {
   const batches: PipelineItem[][] = [];
   let last: number | undefined;
   for (const { item, ms } of results) {
     if (ms !== last) batches.push([]);
     last = ms;
-    batches.at(-1)?.push({ text: texts[item] ?? "", parameters });
+    batches.at(-1)?.push({ type, text: texts[item] ?? "", parameters });
   }
   return batches;
 }

@@ -21,6 +21,8 @@ test.each([
   ["atMost", 300, "met"],
   ["under", 300.1, "met"],
   ["atMost", 299.9, "missed"],
+  ["atLeast", 300, "met"],
+  ["atLeast", 300.1, "missed"],
 ] as const)("a value of 300 with a goal %s %d is %s", (kind, limit, expected) => {
   const figure: Figure = { id: "new", unit: "ms", value: 300, goal: { kind, limit } };
   expect(judge(figure, ranges)).toEqual({ figure, goal: expected, range: undefined });

@@ -11,8 +11,8 @@ export interface Sample {
 }
 
 export interface Goal {
-  /** `under`: the value has to stay below the limit; `atMost`: it may reach it. */
-  readonly kind: "under" | "atMost";
+  /** `under`: the value has to stay below the limit; `atMost`: it may reach it; `atLeast`: it has to. */
+  readonly kind: "under" | "atMost" | "atLeast";
   readonly limit: number;
 }
 
@@ -32,6 +32,8 @@ export interface Section {
   readonly header: readonly string[];
   readonly rows: readonly (readonly string[])[];
   readonly figures: readonly Figure[];
+  /** What the rows come from, for the report that a machine reads. */
+  readonly measurements?: readonly object[];
 }
 
 /** @param values at least one */
@@ -74,10 +76,9 @@ export interface Judgement {
 export function judge(figure: Figure, ranges: Ranges): Judgement {
   const { value, goal, id } = figure;
   const range = ranges.figures[id];
-  const isMet = goal !== undefined && (goal.kind === "under" ? value < goal.limit : value <= goal.limit);
   return {
     figure,
-    goal: goal === undefined ? undefined : isMet ? "met" : "missed",
+    goal: goal === undefined ? undefined : MEETS[goal.kind](value, goal.limit) ? "met" : "missed",
     range:
       range === undefined
         ? undefined
@@ -88,3 +89,9 @@ export function judge(figure: Figure, ranges: Ranges): Judgement {
             : "within",
   };
 }
+
+const MEETS: Readonly<Record<Goal["kind"], (value: number, limit: number) => boolean>> = {
+  under: (value, limit) => value < limit,
+  atMost: (value, limit) => value <= limit,
+  atLeast: (value, limit) => value >= limit,
+};

@@ -57,7 +57,13 @@ async function firstFeeds(subject: Subject): Promise<Feeds> {
   const process = await RawProcess.start();
   try {
     const batches = [
-      [{ text: subject.texts[0] ?? "", parameters: { ...subject.parameters, maxNewTokens: 1 } }],
+      [
+        {
+          type: subject.type,
+          text: subject.texts[0] ?? "",
+          parameters: { ...subject.parameters, maxNewTokens: 1 },
+        },
+      ],
     ];
     return (await process.ask({ kind: "prepare", model: rawModelOf(subject), batches })).feeds ?? {};
   } finally {

@@ -11,7 +11,13 @@ import { join } from "node:path";
 import { InferenceSession, Tensor as OnnxTensor } from "onnxruntime-node";
 import { loadOnnxSession } from "../../edge-agent/src/engine/onnx-session.ts";
 import { createPipeline } from "../../edge-agent/src/pipelines/create.ts";
-import type { Pipeline, PipelineItem, Session, Tensor } from "../../edge-agent/src/pipelines/pipeline.ts";
+import type {
+  Pipeline,
+  PipelineItem,
+  Session,
+  Tensor,
+  TensorData,
+} from "../../edge-agent/src/pipelines/pipeline.ts";
 
 export interface RawModel {
   readonly directory: string;
@@ -72,7 +78,14 @@ class NotingSession implements Session {
     return this.#session.float32(values, dims);
   }
 
-  async run(feeds: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>> {
+  tensor(type: string, data: TensorData, dims: readonly number[]): Tensor {
+    return this.#session.tensor(type, data, dims);
+  }
+
+  async run(
+    feeds: Readonly<Record<string, Tensor>>,
+    outputs?: readonly string[],
+  ): Promise<Readonly<Record<string, Tensor>>> {
     const nameOf = new Map(Object.entries(this.#last).map(([name, tensor]) => [tensor, name]));
     const given: Record<string, OnnxTensor> = {};
     const carried: Record<string, string> = {};
@@ -83,7 +96,7 @@ class NotingSession implements Session {
       else carried[name] = output;
     }
     this.steps.push({ feeds: given, carried });
-    this.#last = await this.#session.run(feeds);
+    this.#last = await this.#session.run(feeds, outputs);
     return this.#last;
   }
 }
@@ -100,6 +113,8 @@ function createSession({ directory, threads }: RawModel): Promise<InferenceSessi
   });
 }
 
+const NO_HOOKS = { onProgress: () => undefined };
+
 interface Prepared {
   readonly session: InferenceSession;
   readonly steps: readonly Step[];
@@ -112,14 +127,15 @@ async function prepare(model: RawModel, batches: readonly (readonly PipelineItem
   const readJson = async (name: string): Promise<unknown> =>
     JSON.parse(await readFile(join(model.directory, name), "utf8"));
   const config = await readJson("pipeline.json");
-  const files = { config, contextLength: model.contextLength, readJson };
-  const own = await loadOnnxSession(join(model.directory, "model.onnx"), {
-    threads: model.threads,
-    executionProviders: ["cpu"],
-  });
+  const loadSession = async (name: string) => {
+    const options = { threads: model.threads, executionProviders: ["cpu"] } as const;
+    return (await loadOnnxSession(join(model.directory, name), options)).session;
+  };
+  const files = { config, contextLength: model.contextLength, readJson, loadSession };
+  const own = await loadSession("model.onnx");
   const noting = new NotingSession(own);
   const recorder = await createPipeline(noting, files);
-  for (const batch of batches) await recorder.run(batch, () => undefined);
+  for (const batch of batches) await recorder.run(batch, NO_HOOKS);
   const { steps } = noting;
   prepared = {
     session: await createSession(model),
@@ -151,7 +167,7 @@ async function runGraph({ session, steps }: Prepared): Promise<void> {
 }
 
 async function runPipeline({ pipeline, batches }: Prepared): Promise<void> {
-  for (const batch of batches) await pipeline.run(batch, () => undefined);
+  for (const batch of batches) await pipeline.run(batch, NO_HOOKS);
 }
 
 async function create(model: RawModel, feeds: Feeds): Promise<void> {

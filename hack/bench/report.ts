@@ -1,6 +1,8 @@
 /** What the benchmark prints. Pure. */
 import { renderTable } from "../local/table.ts";
-import type { Judgement, Ranges, Section } from "./figures.ts";
+import type { Goal, Judgement, Ranges, Section } from "./figures.ts";
+
+const SIGNS: Readonly<Record<Goal["kind"], string>> = { under: "<", atMost: "≤", atLeast: "≥" };
 
 export function renderSection({ title, notes, header, rows }: Section): string {
   return [`■ ${title}`, "", renderTable(header, rows), "", ...notes].join("\n");
@@ -13,7 +15,7 @@ export function renderJudgements(judgements: readonly Judgement[], ranges: Range
     return [
       id,
       `${rounded(value)} ${unit}`,
-      aim === undefined ? "" : `${aim.kind === "under" ? "<" : "≤"} ${aim.limit}`,
+      aim === undefined ? "" : `${SIGNS[aim.kind]} ${aim.limit}`,
       goal ?? "",
       known === undefined ? "new" : `${rounded(known.least)}–${rounded(known.most)}`,
       range === undefined || range === "within" ? "" : `${range} its range`,

@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { modelSpecSchema, parseQuantityBytes, type TaskType } from "@autoglm/api";
 import { readItems } from "../../edge-agent/src/agent/work-input.ts";
+import { parseAllowedHosts } from "../../edge-agent/src/inputs/index.ts";
 import type { ModelOnDisk } from "../../edge-agent/src/engine/index.ts";
 import type { Parameters } from "../../edge-agent/src/pipelines/pipeline.ts";
 import { modelBlobsDir, readManifests } from "../local/manifests.ts";
@@ -75,7 +76,7 @@ export async function readSubjects({ modelsDir, dataRoot }: SubjectFolders): Pro
       const { model, graphBytes } = layOutModel(modelsDir, name);
       const once: string[] = [];
       const input = { kind: "file", field: undefined, ...source } as const;
-      for await (const item of readItems(input, { dataRoot: EXAMPLE_DATA, part: rejectPart })) {
+      for await (const item of readItems({ type, input }, SOURCES)) {
         if ("text" in item) once.push(item.text);
       }
       const texts = Array.from({ length: times }, () => once).flat();
@@ -97,7 +98,11 @@ export async function readSubjects({ modelsDir, dataRoot }: SubjectFolders): Pro
   );
 }
 
-const rejectPart = () => Promise.reject(new Error("input files have no parts on the bus"));
+const SOURCES = {
+  dataRoot: EXAMPLE_DATA,
+  part: () => Promise.reject(new Error("input files have no parts on the bus")),
+  remote: { allowedHosts: parseAllowedHosts(""), objectStore: undefined, maxBytes: 0 },
+} as const;
 
 /** The first variant, as the agent's model store lays it out. */
 function layOutModel(

@@ -1,0 +1,83 @@
+import { expect, test } from "vitest";
+import type { Cell, Outcome } from "./measure.ts";
+import { bestPeer, type Measured, servingSections } from "./serving-report.ts";
+
+const cell = (perSecond: number, p99Ms = 10): Cell => ({
+  perSecond,
+  p50Ms: p99Ms / 2,
+  p99Ms,
+  cpuMsPerRequest: 1000 / perSecond,
+  answered: perSecond,
+  failures: {},
+});
+const outcome = (...rates: readonly number[]): Outcome => ({
+  cells: {
+    1: rates.map((rate) => cell(rate)),
+    16: rates.map((rate) => cell(rate)),
+    64: rates.map((rate) => cell(rate)),
+  },
+});
+const server = (id: string) => ({ id, title: `the ${id}`, layout: "1×2", isOurs: id === "ours" });
+
+const measured: Measured = {
+  workload: { id: "mixed", title: "mixed" },
+  servers: ["ours", "slow", "fast", "broken"].map(server),
+  outcomes: new Map([
+    ["ours", outcome(300, 30)],
+    ["slow", outcome(90, 9)],
+    ["fast", outcome(200, 20)],
+    ["broken", { failure: "HTTP 500 × 32 of 32 requests" }],
+  ]),
+  raw: [
+    {
+      title: "2×1",
+      rates: [
+        { perSecond: 600, cpuMsPerRow: 2 },
+        { perSecond: 60, cpuMsPerRow: 2 },
+      ],
+    },
+    {
+      title: "1×2",
+      rates: [
+        { perSecond: 500, cpuMsPerRow: 2 },
+        { perSecond: 50, cpuMsPerRow: 2 },
+      ],
+    },
+  ],
+  loads: [1, 9],
+};
+const run = {
+  measured: [measured],
+  memory: new Map([["ours", 1e8]]),
+  absent: [],
+  ceiling: { perSecond: 80_000, loadCpuMs: 0.005 },
+  cores: 2,
+  rounds: 2,
+  cellSeconds: 1,
+};
+
+test("the best peer is the fastest of those that answer; ours is none", () => {
+  expect(bestPeer(measured, 64)?.id).toBe("fast");
+});
+
+test("a round in which the machine was ten times slower changes no ratio", () => {
+  const figures = servingSections(run).flatMap(({ figures: all }) => all);
+  const valueOf = (id: string) => figures.find((figure) => figure.id === `serving/mixed/${id}`);
+  expect(valueOf("c64/rps-to-best-peer")).toMatchObject({
+    value: 1.5,
+    goal: { kind: "atLeast", limit: 1.4 },
+  });
+  expect(valueOf("c64/p99-to-best-peer")).toMatchObject({ value: 1, goal: { kind: "atMost", limit: 0.3 } });
+  expect(valueOf("c64/rps-to-raw")?.value).toBe(0.5);
+  expect(valueOf("c16/rps-to-best-peer")).not.toHaveProperty("goal");
+});
+
+test("a peer that fails is said to fail, with what it answered", () => {
+  const [summary, table] = servingSections(run);
+  expect(summary?.notes).toContain("fails at mixed: the broken: HTTP 500 × 32 of 32 requests");
+  expect(table?.rows.find(([title]) => title === "the broken")?.slice(2, 5)).toEqual([
+    "fails",
+    "fails",
+    "fails",
+  ]);
+});

@@ -1,0 +1,198 @@
+/** What the rounds of `serving` amount to. Pure. */
+import { type Figure, type Goal, pairedRatio, sampleOf, type Section } from "../figures.ts";
+import type { Cell, Concurrency, Outcome } from "./measure.ts";
+import { CONCURRENCIES } from "./measure.ts";
+import type { ServerSpec } from "./peers.ts";
+import { RAW_BATCH, type RawRate } from "./raw.ts";
+import type { Workload, WorkloadId } from "./workloads.ts";
+
+type ReportedServer = Pick<ServerSpec, "id" | "title" | "layout" | "isOurs">;
+
+export interface Measured {
+  readonly workload: Pick<Workload, "id" | "title">;
+  readonly servers: readonly ReportedServer[];
+  readonly outcomes: ReadonlyMap<string, Outcome>;
+  readonly raw: readonly { readonly title: string; readonly rates: readonly RawRate[] }[];
+  /** Load average at the beginning of each round. */
+  readonly loads: readonly number[];
+}
+
+export interface ServingRun {
+  readonly measured: readonly Measured[];
+  /** Bytes by server, after everything. */
+  readonly memory: ReadonlyMap<string, number>;
+  readonly absent: readonly ReportedServer[];
+  readonly ceiling: { readonly perSecond: number; readonly loadCpuMs: number };
+  readonly cores: number;
+  readonly rounds: number;
+  readonly cellSeconds: number;
+}
+
+type Comparison = "rps-to-best-peer" | "p99-to-best-peer" | "rps-to-raw";
+const GOALS: Readonly<Partial<Record<`${WorkloadId}/c${Concurrency}/${Comparison}`, Goal>>> = {
+  "tiny/c16/rps-to-best-peer": { kind: "atLeast", limit: 1.5 },
+  "tiny/c64/rps-to-best-peer": { kind: "atLeast", limit: 1.5 },
+  "minilm/c64/rps-to-best-peer": { kind: "atLeast", limit: 1.2 },
+  "minilm/c64/rps-to-raw": { kind: "atLeast", limit: 0.9 },
+  "mixed/c64/rps-to-best-peer": { kind: "atLeast", limit: 1.4 },
+  "mixed/c64/p99-to-best-peer": { kind: "atMost", limit: 0.3 },
+};
+
+const rates = (cells: readonly Cell[]) => cells.map(({ perSecond }) => perSecond);
+const median = (values: readonly number[]) => sampleOf(values).median;
+const cellsOf = (outcome: Outcome | undefined, concurrency: Concurrency): readonly Cell[] =>
+  outcome !== undefined && "cells" in outcome ? outcome.cells[concurrency] : [];
+
+/** Of those that answered every check, the one with the most requests per second over the rounds. */
+export function bestPeer(
+  { servers, outcomes }: Pick<Measured, "servers" | "outcomes">,
+  concurrency: Concurrency,
+): ReportedServer | undefined {
+  let best: { readonly server: ReportedServer; readonly rate: number } | undefined;
+  for (const server of servers) {
+    const cells = cellsOf(outcomes.get(server.id), concurrency);
+    if (server.isOurs || cells.length === 0) continue;
+    const rate = median(rates(cells));
+    if (best === undefined || rate > best.rate) best = { server, rate };
+  }
+  return best?.server;
+}
+
+/** By median of the rounds. */
+function bestRaw({ raw }: Measured): Measured["raw"][number] | undefined {
+  return raw.toSorted((a, b) => medianRate(b.rates) - medianRate(a.rates))[0];
+}
+const medianRate = (all: readonly RawRate[]) => median(all.map(({ perSecond }) => perSecond));
+
+interface Compared {
+  readonly figures: readonly Figure[];
+  readonly row: readonly string[];
+}
+
+function compare(measured: Measured, concurrency: Concurrency): Compared | undefined {
+  const { servers, outcomes, workload } = measured;
+  const ours = servers.find(({ isOurs }) => isOurs);
+  const peer = bestPeer(measured, concurrency);
+  const raw = bestRaw(measured);
+  if (ours === undefined || peer === undefined || raw === undefined) return undefined;
+  const own = cellsOf(outcomes.get(ours.id), concurrency);
+  const theirs = cellsOf(outcomes.get(peer.id), concurrency);
+  if (own.length === 0) return undefined;
+  const ratio = (value: (cell: Cell) => number) => pairedRatio(own.map(value), theirs.map(value));
+  const rps = ratio(({ perSecond }) => perSecond);
+  const p50 = ratio(({ p50Ms }) => p50Ms);
+  const p99 = ratio(({ p99Ms }) => p99Ms);
+  const cpu = ratio(({ cpuMsPerRequest }) => cpuMsPerRequest);
+  const toRaw = pairedRatio(
+    rates(own),
+    raw.rates.map(({ perSecond }) => perSecond),
+  );
+  const id = `${workload.id}/c${concurrency}` as const;
+  const figure = (comparison: Comparison, value: number): Figure => {
+    const goal = GOALS[`${id}/${comparison}`];
+    return {
+      id: `serving/${id}/${comparison}`,
+      unit: "×",
+      value,
+      ...(goal !== undefined && { goal }),
+    };
+  };
+  const shown = ({ median: value, least, most }: ReturnType<typeof pairedRatio>) =>
+    `${value.toFixed(2)} (${least.toFixed(2)}–${most.toFixed(2)})`;
+  return {
+    figures: [
+      figure("rps-to-best-peer", rps.median),
+      figure("p99-to-best-peer", p99.median),
+      figure("rps-to-raw", toRaw.median),
+      { id: `serving/${id}/cpu-to-best-peer`, unit: "×", value: cpu.median },
+    ],
+    row: [workload.id, String(concurrency), peer.title, ...[rps, p50, p99, cpu, toRaw].map(shown)],
+  };
+}
+
+export function servingSections(run: ServingRun): readonly Section[] {
+  return [summarySection(run), ...run.measured.map((measured) => workloadSection(measured, run))];
+}
+
+function summarySection({ measured, ceiling, cores, rounds, cellSeconds, absent }: ServingRun): Section {
+  const compared = measured.flatMap((one) =>
+    CONCURRENCIES.flatMap((concurrency) => compare(one, concurrency) ?? []),
+  );
+  const failed = measured.flatMap(({ workload, servers, outcomes }) =>
+    servers.flatMap(({ id, title }) => {
+      const outcome = outcomes.get(id);
+      return outcome !== undefined && "failure" in outcome
+        ? [`fails at ${workload.id}: ${title}: ${outcome.failure}`]
+        : [];
+    }),
+  );
+  return {
+    title: "Serving over HTTP: this agent ÷ the best peer, and ÷ raw onnxruntime",
+    notes: [
+      `${rounds} rounds of ${cellSeconds} s a cell, interleaved; a ratio is the median of the rounds' ratios (least–most). Best peer: most`,
+      "requests per second at that workload and concurrency. Above 1 is better for req/s, below 1 for times and processor time.",
+      `The same ONNX file, the same request bodies and ${cores} threads of onnxruntime in all for each; the agent checks a bearer`,
+      "token and the request against the model's contract, and counts; the peers do none of the three beyond what is built in.",
+      `Load: one process, closed loop, on the same cores; at most ${ceiling.perSecond.toFixed(0)} requests/s (64 connections, a server that only`,
+      `echoes), ${(ceiling.loadCpuMs * 1000).toFixed(1)} µs of processor time each.`,
+      ...failed,
+      ...absent.map(({ title }) => `not measured, it does not start here: ${title}`),
+      "Not measured: Triton, TF Serving, text-embeddings-inference (not on PyPI), anything on a GPU.",
+    ],
+    header: ["workload", "conc.", "best peer", "req/s", "p50", "p99", "CPU", "req/s ÷ raw"],
+    rows: compared.map(({ row }) => row),
+    figures: compared.flatMap(({ figures }) => figures),
+  };
+}
+
+function workloadSection(measured: Measured, { memory }: ServingRun): Section {
+  const { workload, servers, outcomes, raw, loads } = measured;
+  const rows = servers.map(({ id, title, layout }) => {
+    const outcome = outcomes.get(id);
+    const pss = memory.get(id);
+    const megabytes = pss === undefined ? "" : (pss / 1e6).toFixed(0);
+    if (outcome === undefined || "failure" in outcome)
+      return [title, layout, ...CONCURRENCIES.map(() => "fails"), "", megabytes, ""];
+    const all = CONCURRENCIES.map((concurrency) => outcome.cells[concurrency]);
+    const middle = (cells: readonly Cell[], value: (cell: Cell) => number) => median(cells.map(value));
+    const errors = all.flat().reduce((sum, { failures }) => sum + countOf(failures), 0);
+    return [
+      title,
+      layout,
+      ...all.map((cells) => {
+        const rate = middle(cells, ({ perSecond }) => perSecond);
+        const times = [middle(cells, ({ p50Ms }) => p50Ms), middle(cells, ({ p99Ms }) => p99Ms)];
+        return `${rate.toFixed(0)} (${times.map(shownMs).join(" / ")})`;
+      }),
+      middle(outcome.cells[16], ({ cpuMsPerRequest }) => cpuMsPerRequest).toFixed(3),
+      megabytes,
+      String(errors),
+    ];
+  });
+  const limits = raw.map(({ title, rates: all }) => [
+    `raw onnxruntime-node, ${RAW_BATCH[workload.id]} a run`,
+    title,
+    "",
+    "",
+    medianRate(all).toFixed(0),
+    median(all.map(({ cpuMsPerRow }) => cpuMsPerRow)).toFixed(3),
+    "",
+    "",
+  ]);
+  return {
+    title: `Serving ${workload.title}`,
+    notes: [
+      "requests/s (p50 / p99 ms), medians of the rounds. CPU: processor milliseconds a request of all processes of the server, at 16.",
+      "PSS: MB of all its processes after all workloads. Raw: rows/s in plain processes, no HTTP, no queue.",
+      `Load average at the beginning of the rounds: ${loads.map((load) => load.toFixed(1)).join(", ")}.`,
+    ],
+    header: ["server", "proc×thr", "1", "16", "64", "CPU ms", "PSS", "errors"],
+    rows: [...rows, ...limits],
+    figures: [],
+    measurements: servers.map(({ id }) => ({ workload: workload.id, server: id, ...outcomes.get(id) })),
+  };
+}
+
+const countOf = (failures: Readonly<Record<string, number>>) =>
+  Object.values(failures).reduce((sum, count) => sum + count, 0);
+const shownMs = (ms: number) => (ms < 10 ? ms.toFixed(2) : ms.toFixed(0));
