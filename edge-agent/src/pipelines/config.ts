@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { ocrConfigSchema } from "./media-config.ts";
+import { imageClassifierConfigSchema, ocrConfigSchema } from "./media-config.ts";
 import { spacyNerConfigSchema } from "./spacy-config.ts";
 import { list, table } from "./tables.ts";
 import { tensorConfigSchema } from "./tensor-contract.ts";
@@ -67,6 +67,7 @@ export const pipelineConfigSchema = z.discriminatedUnion("kind", [
   lacTaggerConfigSchema,
   spacyNerConfigSchema,
   ocrConfigSchema,
+  imageClassifierConfigSchema,
   kvDecoderConfigSchema,
   textEncoderConfigSchema,
   textEncoderClassifierConfigSchema,

@@ -39,6 +39,10 @@ export async function createPipeline(session: Session, files: PipelineFiles): Pr
       const { Ocr } = await import("./ocr.ts");
       return Ocr.create(session, config, files);
     }
+    case "image-classifier": {
+      const { ImageClassifier } = await import("./image-classifier.ts");
+      return ImageClassifier.create(session, config);
+    }
     case "kv-decoder": {
       // Tokenizer and template engine are 20 MB that the other processes do without.
       const { KvDecoder } = await import("./kv-decoder.ts");

@@ -56,3 +56,19 @@ export const ocrConfigSchema = z.object({
   }),
 });
 export type OcrConfig = z.infer<typeof ocrConfigSchema>;
+
+/** Images [batch, 3, height, width] → [batch, labels]. */
+export const imageClassifierConfigSchema = z.object({
+  kind: z.literal("image-classifier"),
+  input: z.string(),
+  output: z.string(),
+  /** What makes probabilities of the output; sigmoid: each label for itself. */
+  activation: z.enum(["none", "softmax", "sigmoid"]),
+  width: side,
+  height: side,
+  /** Share of the shorter side that is seen, from the middle. */
+  crop: z.number().min(0.1).max(1),
+  normalization: normalizationSchema,
+  labels: list<string>(),
+});
+export type ImageClassifierConfig = z.infer<typeof imageClassifierConfigSchema>;

@@ -128,7 +128,10 @@ export class SpacyNer implements Pipeline {
         const score = roundScore(probability);
         return { entity_group: label, score, word: text.slice(first, stop), start: first, end: stop };
       })
-      .filter(({ score }) => score >= (parameters.threshold ?? 0));
+      .filter(({ entity_group, score }) => {
+        const { candidateLabels, threshold = 0 } = parameters;
+        return score >= threshold && (candidateLabels?.includes(entity_group) ?? true);
+      });
   }
 }
 
