@@ -6,12 +6,13 @@ export interface KvShape {
   readonly headDim: number;
 }
 
-/** New keys and values of some rows, as the graph gives them: [2 × layers, rows, kvHeads, tokens, headDim]. */
-export interface Appended {
-  readonly data: Float32Array;
+/** Keys and values of some rows. */
+export interface KvBlock {
   readonly rows: number;
-  /** Of the longest row; shorter ones are padded on the right. */
-  readonly tokens: number;
+  /** Positions of a row in the data; a row may use fewer of them. */
+  readonly stride: number;
+  /** [row][head][position][headDim] of buffer `index`: keys, values of layer 0, keys, values of layer 1, … */
+  readonly part: (index: number) => Float32Array;
 }
 
 /** Positions by which the buffers grow. */
@@ -64,23 +65,29 @@ export class KvCache {
     return this.#feedsOf(() => this.#session.float32(new Float32Array(0), [rows, kvHeads, 0, headDim]));
   }
 
+  /** All rows, as another cache takes them in; good until this one changes. */
+  block(): KvBlock {
+    return {
+      rows: this.rows,
+      stride: this.#capacity,
+      part: (index) => this.#buffers[index] ?? new Float32Array(0),
+    };
+  }
+
   /** Rows that join behind those that are there, with the tokens of each. */
-  add(appended: Appended, lengths: readonly number[]): void {
+  add(block: KvBlock, lengths: readonly number[]): void {
     const first = this.rows;
     this.#reserve(first + lengths.length, Math.max(...lengths));
     this.lengths.push(...lengths.map(() => 0));
     this.#feeds = undefined;
-    this.#write(appended, first, lengths);
+    this.#write(block, first, lengths);
   }
 
-  /** One more token of every row. */
-  append(appended: Appended): void {
-    this.#reserve(this.rows, Math.max(0, ...this.lengths) + 1);
-    this.#write(
-      appended,
-      0,
-      this.lengths.map(() => 1),
-    );
+  /** `tokens` more of every row. */
+  append(block: KvBlock, tokens: number): void {
+    this.#reserve(this.rows, Math.max(0, ...this.lengths) + tokens);
+    const counts = this.lengths.map(() => tokens);
+    this.#write(block, 0, counts);
   }
 
   /** The last row takes the place of the one that leaves. */
@@ -96,15 +103,16 @@ export class KvCache {
     if (last === 0) this.#clear();
   }
 
-  #write({ data, rows, tokens }: Appended, first: number, counts: readonly number[]): void {
+  #write({ stride, part }: KvBlock, first: number, counts: readonly number[]): void {
     const { kvHeads, headDim } = this.#shape;
     for (const [index, buffer] of this.#buffers.entries()) {
+      const from = part(index);
       for (const [row, count] of counts.entries()) {
         const length = this.lengths[first + row] ?? 0;
         for (let head = 0; head < kvHeads; head++) {
-          const from = ((index * rows + row) * kvHeads + head) * tokens * headDim;
+          const start = (row * kvHeads + head) * stride * headDim;
           const to = (((first + row) * kvHeads + head) * this.#capacity + length) * headDim;
-          buffer.set(data.subarray(from, from + count * headDim), to);
+          buffer.set(from.subarray(start, start + count * headDim), to);
         }
       }
     }

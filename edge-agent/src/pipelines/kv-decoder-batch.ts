@@ -1,5 +1,5 @@
 import { positionsFor, type KvCache } from "./kv-cache.ts";
-import type { KvDecoderGraph, StepLogits } from "./kv-decoder-graph.ts";
+import { CHUNK, type KvDecoderGraph, type Prefilled, type StepLogits } from "./kv-decoder-graph.ts";
 import type { DecoderRow } from "./kv-decoder-row.ts";
 
 export interface BatchLimits {
@@ -22,7 +22,7 @@ interface Member {
  *
  *     waiting ──prefill (prompts of like length together)──▶ running ──step, step, …──▶ complete, leaves
  *
- * A row joins between two steps as soon as there is room, oldest first, and leaves with its last token. The order in which
+ * A prompt of more than a chunk goes in alone, chunk by chunk, and the others make a step between two of them. A row joins between two steps as soon as there is room, oldest first, and leaves with its last token. The order in which
  * rows came and went changes nothing in what a row answers.
  */
 export class KvDecoderBatch {
@@ -31,6 +31,7 @@ export class KvDecoderBatch {
   readonly #limits: BatchLimits;
   readonly #vocabSize: number;
   #waiting: Member[] = [];
+  #joining: readonly Member[] = [];
   /** In the order of the cache's rows. */
   #running: Member[] = [];
   #isRunning = false;
@@ -64,14 +65,16 @@ export class KvDecoderBatch {
     this.#isRunning = true;
     try {
       while (this.#waiting.length + this.#running.length > 0) {
-        const joining = this.#takeJoining();
-        if (joining.length > 0) await this.#join(joining);
+        this.#joining = this.#takeJoining();
+        if (this.#joining.length > 0) await this.#join(this.#joining);
         else await this.#step();
-        for (const listener of this.#onStep) listener();
+        this.#joining = [];
+        this.#sayProgress();
       }
     } catch (error) {
       // The cache may lack the step that failed: everybody has to begin again.
-      for (const { done } of [...this.#running, ...this.#waiting]) done.reject(error);
+      for (const { done } of [...this.#joining, ...this.#running, ...this.#waiting]) done.reject(error);
+      this.#joining = [];
       while (this.#cache.rows > 0) this.#cache.remove(this.#cache.rows - 1);
       this.#running = [];
       this.#waiting = [];
@@ -89,6 +92,7 @@ export class KvDecoderBatch {
     let shortest = longest;
     for (const member of this.#waiting) {
       const { length } = member.row.promptIds;
+      if (joining.length > 0 && Math.max(longest, length) > CHUNK) continue;
       if (Math.max(longest, length) > MAX_PADDING * Math.min(shortest, length)) continue;
       if (!this.#hasRoom([...joining, member])) break;
       longest = Math.max(longest, length);
@@ -109,13 +113,27 @@ export class KvDecoderBatch {
 
   async #join(joining: readonly Member[]): Promise<void> {
     const prompts = joining.map(({ row }) => row.promptIds);
+    const { block, ...logits } = await this.#prefill(prompts);
     this.#running.push(...joining);
-    const { appended, ...logits } = await this.#graph.prefill(prompts);
     this.#cache.add(
-      appended,
+      block,
       prompts.map(({ length }) => length),
     );
     this.#take(logits, this.#running.length - joining.length, joining.length);
+  }
+
+  #prefill(prompts: readonly (readonly number[])[]): Promise<Prefilled> {
+    const [first = []] = prompts;
+    return first.length <= CHUNK
+      ? this.#graph.prefill(prompts)
+      : this.#graph.prefillLong(first, async () => {
+          if (this.#running.length > 0) await this.#step();
+          this.#sayProgress();
+        });
+  }
+
+  #sayProgress(): void {
+    for (const listener of this.#onStep) listener();
   }
 
   async #step(): Promise<void> {

@@ -1,4 +1,4 @@
-import { KvCache, type Appended, type KvShape } from "./kv-cache.ts";
+import { KvCache, type KvBlock, type KvShape } from "./kv-cache.ts";
 import { floatsOf, type Session, type Tensor } from "./pipeline.ts";
 
 /** Logits of the positions that were asked for, and the logarithm of the sum of their exponentials. */
@@ -10,8 +10,14 @@ export interface StepLogits {
 }
 
 export interface Prefilled extends StepLogits {
-  readonly appended: Appended;
+  readonly block: KvBlock;
 }
+
+/**
+ * Tokens of a prompt that run at once. Attention compares each of them with all before: without this limit the table of it
+ * is what takes most memory (heads × tokens × tokens), 8 GB at 8,000 tokens of 32 heads.
+ */
+export const CHUNK = 512;
 
 const STEP_OUTPUTS = ["logits", "log_normalizer", "appended"];
 const SCORE_OUTPUTS = ["logits", "log_normalizer"];
@@ -40,25 +46,43 @@ export class KvDecoderGraph {
     return new KvCache(this.#session, this.#shape);
   }
 
-  /** Logits behind the last token of each prompt. */
+  /** Logits behind the last token of each prompt, none of which is longer than a chunk. */
   async prefill(prompts: readonly (readonly number[])[]): Promise<Prefilled> {
     const lengths = prompts.map(({ length }) => length);
     const past = this.newCache().emptyFeeds(prompts.length);
     const picked = lengths.map((length) => [length - 1]);
     const outputs = await this.#run(prompts, { lengths, past, picked }, STEP_OUTPUTS);
-    return { ...logitsOf(outputs), appended: appendedOf(outputs, prompts.length, Math.max(...lengths)) };
+    return { ...logitsOf(outputs), block: this.#blockOf(outputs, prompts.length, Math.max(...lengths)) };
+  }
+
+  /**
+   * The same for one prompt of any length, chunk by chunk.
+   * @param onChunk called, and waited for, after each chunk but the last
+   */
+  async prefillLong(prompt: readonly number[], onChunk: () => Promise<void> | void): Promise<Prefilled> {
+    const cache = this.newCache();
+    const { block, ...first } = await this.prefill([prompt.slice(0, CHUNK)]);
+    cache.add(block, [Math.min(CHUNK, prompt.length)]);
+    let logits: StepLogits = first;
+    for (let start = CHUNK; start < prompt.length; start += CHUNK) {
+      await onChunk();
+      const ids = prompt.slice(start, start + CHUNK);
+      const lengths = [start + ids.length];
+      const picked = [[ids.length - 1]];
+      const outputs = await this.#run([ids], { lengths, past: cache.feeds(), picked }, STEP_OUTPUTS);
+      cache.append(this.#blockOf(outputs, 1, ids.length), ids.length);
+      logits = logitsOf(outputs);
+    }
+    return { ...logits, block: cache.block() };
   }
 
   /** The next token of every row of the cache, which takes it in. */
   async step(cache: KvCache, ids: readonly number[]): Promise<StepLogits> {
     const lengths = cache.lengths.map((length) => length + 1);
     const rows = ids.map((id) => [id]);
-    const outputs = await this.#run(
-      rows,
-      { lengths, past: cache.feeds(), picked: ids.map(() => [0]) },
-      STEP_OUTPUTS,
-    );
-    cache.append(appendedOf(outputs, ids.length, 1));
+    const picked = ids.map(() => [0]);
+    const outputs = await this.#run(rows, { lengths, past: cache.feeds(), picked }, STEP_OUTPUTS);
+    cache.append(this.#blockOf(outputs, ids.length, 1), 1);
     return logitsOf(outputs);
   }
 
@@ -67,6 +91,12 @@ export class KvDecoderGraph {
     const lengths = cache.lengths.map((length) => length + ids.length);
     const picked = [[...ids.keys()]];
     return logitsOf(await this.#run([ids], { lengths, past: cache.feeds(), picked }, SCORE_OUTPUTS));
+  }
+
+  #blockOf(outputs: Readonly<Record<string, Tensor>>, rows: number, tokens: number): KvBlock {
+    const data = floatsOf(outputs, "appended");
+    const size = rows * this.#shape.kvHeads * tokens * this.#shape.headDim;
+    return { rows, stride: tokens, part: (index) => data.subarray(index * size, (index + 1) * size) };
   }
 
   #run(
@@ -101,8 +131,4 @@ export class KvDecoderGraph {
 
 function logitsOf(outputs: Readonly<Record<string, Tensor>>): StepLogits {
   return { logits: floatsOf(outputs, "logits"), normalizers: floatsOf(outputs, "log_normalizer") };
-}
-
-function appendedOf(outputs: Readonly<Record<string, Tensor>>, rows: number, tokens: number): Appended {
-  return { data: floatsOf(outputs, "appended"), rows, tokens };
 }

@@ -16,9 +16,9 @@ export async function scoreContinuations(
   promptIds: readonly number[],
   continuations: readonly (readonly number[])[],
 ): Promise<readonly ContinuationScore[]> {
-  const { appended, ...after } = await graph.prefill([promptIds]);
+  const { block, ...after } = await graph.prefillLong(promptIds, () => undefined);
   const cache = graph.newCache();
-  cache.add(appended, [promptIds.length]);
+  cache.add(block, [promptIds.length]);
   const scores: ContinuationScore[] = [];
   for (const ids of continuations) {
     let logprob = ids.length === 0 ? 0 : logprobAt(after, vocabSize, 0, ids[0] ?? 0);

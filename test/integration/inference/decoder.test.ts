@@ -76,6 +76,19 @@ describe("a batch", () => {
     expect([...first, ...second]).toEqual(alone);
   });
 
+  test("takes a long prompt in chunks while its neighbours go on, with the same answers", async () => {
+    const long = `${"The keeper lights the lamp. ".repeat(90)} Who lights the lamp?`;
+    const items = [
+      item("Hi", { maxNewTokens: 16 }),
+      item(long, { maxNewTokens: 4 }),
+      item(QUESTIONS[0] ?? ""),
+    ];
+    const alone: Generation[] = [];
+    for (const one of items) alone.push(...(await generate([one])));
+    expect(alone[1]?.prompt_tokens).toBeGreaterThan(512);
+    expect(await generate(items)).toEqual(alone);
+  });
+
   test("streams each row's text in pieces that are its text, whole characters each", async () => {
     const pieces = new Map<number, string[]>();
     const items = [
