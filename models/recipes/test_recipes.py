@@ -1,13 +1,17 @@
 """Tests of what a conversion can get wrong in silence. Run by `models/build test`."""
 
+import io
 import itertools
+import json
+import pickle
 import struct
 import unittest
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
-from . import bigrams, catalogue, lock, news, reviews, smollm2, zh_ner, zh_sentiment
+from . import bigrams, catalogue, en_ner, lock, msgpack, news, reviews, smollm2, vision, zh_ner, zh_sentiment
 from .lac import Crf, Segmenter
 
 
@@ -108,3 +112,31 @@ class Pins(unittest.TestCase):
         built = [{"path": "model.onnx", "sha256": "b" * 64, "sizeBytes": 1}]
         message = catalogue.difference("zh-ner/fp16", wanted, built)
         self.assertIn(f"model.onnx: wanted {'a' * 64}, built {'b' * 64}", message)
+
+
+class Readers(unittest.TestCase):
+    def test_a_pattern_means_the_same_in_ecmascript(self):
+        self.assertEqual(en_ner.to_ecmascript(r"(?u)\'|\-|[\w\-\.]\d\U0001F600\u00A6"),
+                         r"'|-|[\p{L}\p{N}_\-\.][\p{Nd}]\u{1F600}\u{A6}")
+        with self.assertRaises(ValueError):
+            en_ner.to_ecmascript(r"\bword")
+
+    def test_messagepack_is_read_with_every_length_of_number_and_text(self):
+        content = b"\x84\xa1a\xcd\x01\x00\xa1b\x93\xc0\xc3\xff\xc4\x01k\xcb?\xf8" + bytes(6)
+        content += b"\xd9\x01d\xd3" + b"\xff" * 8
+        self.assertEqual(msgpack.unpack(content), {"a": 256, "b": [None, True, -1], b"k": 1.5, "d": -1})
+        with self.assertRaises(ValueError):
+            msgpack.unpack(b"\xc7\x00\x01")
+
+    def test_a_checkpoint_can_name_no_class(self):
+        with self.assertRaises(pickle.UnpicklingError):
+            vision._Unpickler(io.BytesIO(pickle.dumps(Path))).load()
+
+    def test_a_name_that_two_classes_share_is_told_apart(self):
+        self.assertEqual(vision.unique(["crane", "palace", "crane"]), ["crane", "palace", "crane (2)"])
+
+    def test_moves_have_the_ids_that_the_parser_gives_them(self):
+        labels = {str(number): {"ORG": 5, "GPE": 9} for number in range(1, 5)} | {"0": {}, "5": {"": 1}}
+        packed = b"\x81\xa5moves\xd9" + bytes([len(json.dumps(labels))]) + json.dumps(labels).encode()
+        self.assertEqual(en_ner.moves_of(packed)[:3], ["B-GPE", "B-ORG", "I-GPE"])
+        self.assertEqual(en_ner.moves_of(packed)[-1], "O")
