@@ -81,6 +81,8 @@ export interface ModelState {
   readonly isReady: boolean;
   readonly processes: number;
   readonly waitingItems: number;
+  /** Runs under way. */
+  readonly openRuns: number;
   /** Known once it was loaded. */
   readonly taskTypes?: readonly TaskType[] | undefined;
   readonly provider?: ExecutionProvider | undefined;
@@ -195,6 +197,7 @@ class ProcessPoolEngine implements Engine {
       isReady: served.slots.size > 0 && served.setAside === undefined,
       processes: served.slots.size,
       waitingItems: served.queue.length,
+      openRuns: served.openRuns,
       taskTypes: served.serving?.taskTypes,
       provider: served.serving?.provider,
       fallbackReason: served.serving?.fallbackReason,

@@ -99,6 +99,12 @@ export class ServedModel implements EvictionView {
     return count;
   }
 
+  get openRuns(): number {
+    let count = 0;
+    for (const { runs } of this.slots) count += runs;
+    return count;
+  }
+
   get isIdle(): boolean {
     return this.queue.length === 0 && this.busyProcesses === 0 && this.starting === undefined;
   }
