@@ -37,6 +37,10 @@ const VARIABLES = {
   AUTOGLM_OBJECT_STORE_REGION: z.string().min(1).default("us-east-1"),
   AUTOGLM_OBJECT_STORE_ACCESS_KEY_FILE: z.string().min(1).optional(),
   AUTOGLM_OBJECT_STORE_SECRET_KEY_FILE: z.string().min(1).optional(),
+  /** Folder with a file for each key of an endpoint, named as `keyName` of the model's variant. */
+  AUTOGLM_ENDPOINT_KEYS_DIR: z.string().min(1).optional(),
+  /** Results of SiteOnly tasks are kept on the node up to this. */
+  AUTOGLM_SITE_LIMIT: quantity.default(parseQuantityBytes("10Gi")),
   /** The operator's address; not needed once the node is enrolled. */
   AUTOGLM_ENROL_URL: address.optional(),
   AUTOGLM_ENROL_TOKEN: z.string().min(16, "must be a token of at least 16 characters").optional(),
@@ -117,6 +121,8 @@ export interface AgentOptions {
   readonly inputLimitBytes: number;
   /** undefined: objectRef inputs are refused. */
   readonly objectStore: ObjectStoreOptions | undefined;
+  readonly endpointKeysDir: string | undefined;
+  readonly siteLimitBytes: number;
   readonly enrolUrl: string | undefined;
   readonly enrolToken: string | undefined;
   readonly enrolTokenFile: string | undefined;
@@ -173,6 +179,8 @@ export function parseAgentOptions(environment: Readonly<Record<string, string | 
     inputHosts: variables.AUTOGLM_INPUT_HOSTS,
     inputLimitBytes: variables.AUTOGLM_INPUT_LIMIT,
     objectStore: objectStoreOf(variables),
+    endpointKeysDir: variables.AUTOGLM_ENDPOINT_KEYS_DIR,
+    siteLimitBytes: variables.AUTOGLM_SITE_LIMIT,
     enrolUrl: variables.AUTOGLM_ENROL_URL,
     enrolToken: variables.AUTOGLM_ENROL_TOKEN,
     enrolTokenFile: variables.AUTOGLM_ENROL_TOKEN_FILE,

@@ -7,12 +7,16 @@ import { AutoglmError, toAutoglmError } from "@autoglm/api";
 import { AgentBus, connectBus, type BusConnection } from "@autoglm/bus";
 import { createLogger, Metrics, startHealthServer, type Log, type Readiness } from "@autoglm/telemetry";
 import packageJson from "../../package.json" with { type: "json" };
+import { GateState, shippedPreGate } from "../gate/index.ts";
 import { HTTP_METRICS } from "../http/metrics.ts";
 import { ModelStore, type ModelOnDisk } from "../models/model-store.ts";
 import type { AgentOptions } from "../options.ts";
 import { Outbox } from "../outbox/outbox.ts";
+import { REMOTE_METRICS, RemoteEngine } from "../remote/index.ts";
+import { SiteStore } from "../site/site-store.ts";
 import { MemoryProbe } from "../probe/memory-probe.ts";
 import { DesiredState } from "./desired.ts";
+import { routeEngines } from "./engine-router.ts";
 import { Enrolment } from "./enrolment.ts";
 import { AGENT_METRICS } from "./metrics.ts";
 import type { InferenceEngine } from "./ports.ts";
@@ -29,7 +33,8 @@ export interface EngineOptions {
 }
 
 export interface AgentParts {
-  readonly createEngine: (options: EngineOptions) => InferenceEngine;
+  /** Of models on the disk; endpoints are asked by the agent itself. */
+  readonly createEngine: (options: EngineOptions) => InferenceEngine<ModelOnDisk>;
   /** Opens the inference port; called once the engine is there. Default: there is none. */
   readonly openInferencePort?: ((context: InferencePortContext) => Promise<InferencePort>) | undefined;
   readonly log?: Log;
@@ -61,7 +66,7 @@ export interface RunningAgent {
   stop(): Promise<void>;
 }
 
-const METRICS = { ...AGENT_METRICS, ...HTTP_METRICS };
+const METRICS = { ...AGENT_METRICS, ...HTTP_METRICS, ...REMOTE_METRICS };
 
 /** What a drain may take beyond `drainMs`: ending children, a last heartbeat. */
 const DRAIN_EXTRA_MS = 3000;
@@ -159,13 +164,21 @@ class Agent {
     let engine: InferenceEngine | undefined;
     const { memory } = await probe.read();
     const budgetBytes = Math.max(0, memory.totalBytes - memory.usedByOthersBytes);
-    engine = this.#parts.createEngine({
+    const onnx = this.#parts.createEngine({
       threads: options.threads,
       memoryBudgetBytes: budgetBytes,
       log,
       executionProviders: options.executionProviders,
       ...(options.itemTimeoutMs !== undefined && { itemTimeoutMs: options.itemTimeoutMs }),
     });
+    const remote = new RemoteEngine({
+      keysFolder: options.endpointKeysDir,
+      stateFolder: this.#folder.join("endpoints"),
+      log,
+      metrics: this.#metrics,
+      silenceMs: options.itemTimeoutMs,
+    });
+    engine = routeEngines(onnx, remote);
 
     const connection = await connectBus({
       urls: natsUrls,
@@ -188,6 +201,16 @@ class Agent {
       },
     });
     await models.open();
+    const desired = await DesiredState.open(this.#folder, nodeId, log);
+    const site = await SiteStore.open({
+      folder: this.#folder.join("site"),
+      limitBytes: options.siteLimitBytes,
+      isListed: (task) => desired.document?.assignments.some((one) => one.task === task) === true,
+    });
+    const gate = {
+      state: await GateState.open(this.#folder.join("gate"), log),
+      network: await shippedPreGate(),
+    };
     const runtime = new AgentRuntime({
       options,
       identity: {
@@ -209,8 +232,11 @@ class Agent {
       engine,
       outbox,
       models,
+      site,
+      gate,
+      endpointKeys: () => remote.keyNames(),
       specs: await SpecCache.open(this.#folder, (sha256) => bus.fetchSpec(sha256)),
-      desired: await DesiredState.open(this.#folder, nodeId, log),
+      desired,
       probe,
       budgetBytes,
       log,

@@ -25,6 +25,7 @@ import type { AgentOptions } from "../options.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import { Publisher } from "../outbox/publisher.ts";
 import type { MemoryProbe } from "../probe/memory-probe.ts";
+import type { SiteStore } from "../site/site-store.ts";
 import type { DesiredState } from "./desired.ts";
 import {
   composeHeartbeat,
@@ -39,6 +40,7 @@ import type { AgentLink, InferenceEngine } from "./ports.ts";
 import { Resync } from "./resync.ts";
 import type { SpecCache } from "./spec-cache.ts";
 import { AssignmentWork } from "./work.ts";
+import type { WorkModelParts } from "./work-models.ts";
 
 export interface RuntimeDependencies {
   readonly options: AgentOptions;
@@ -47,7 +49,11 @@ export interface RuntimeDependencies {
   readonly engine: InferenceEngine;
   readonly outbox: Outbox;
   readonly models: ModelStore;
+  readonly site: SiteStore;
+  readonly gate: WorkModelParts["gate"];
   readonly specs: SpecCache;
+  /** Names of the keys for endpoints that are here now. */
+  readonly endpointKeys: () => Promise<readonly string[]>;
   readonly desired: DesiredState;
   readonly probe: MemoryProbe;
   /** Memory for models when the process began. */
@@ -266,7 +272,7 @@ export class AgentRuntime {
       existing.start();
       return;
     }
-    const { options, identity, outbox, models, specs, engine, log, metrics } = this.#dependencies;
+    const { options, identity, outbox, models, site, gate, specs, engine, log, metrics } = this.#dependencies;
     const work = new AssignmentWork(
       {
         node: identity.node,
@@ -279,6 +285,8 @@ export class AgentRuntime {
         sealIntervalMs: options.sealIntervalMs,
         outbox,
         models,
+        site,
+        gate,
         specs,
         engine,
         log,
@@ -348,14 +356,16 @@ export class AgentRuntime {
   }
 
   async #composeHeartbeat(): Promise<Heartbeat> {
-    const { identity, desired, outbox, models, engine, probe } = this.#dependencies;
+    const { identity, desired, outbox, models, engine, probe, endpointKeys } = this.#dependencies;
     const { memory, probedTier } = await probe.read();
+    const keys = await endpointKeys();
     const { generation = 0, revision = 0 } = desired.document ?? {};
     return composeHeartbeat({
       identity,
       sentAt: new Date(),
       memory,
       ...(probedTier && { probedTier }),
+      ...(keys.length > 0 && { endpointKeys: [...keys] }),
       document: { generation, revision },
       outbox: {
         chunks: outbox.chunks,

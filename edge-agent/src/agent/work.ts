@@ -17,29 +17,27 @@ import {
   type ItemResult,
   type WorkSpec,
 } from "@autoglm/api";
-import type { Log } from "@autoglm/telemetry";
-import type { ModelStore } from "../models/model-store.ts";
 import { inputTotal, producedItems } from "../outbox/contents.ts";
 import { ItemSet } from "../outbox/item-set.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { ParsedItem } from "../parse/index.ts";
+import type { SiteStore } from "../site/site-store.ts";
 import { decideRetry } from "./backoff.ts";
 import { ChunkSealer } from "./chunk-sealer.ts";
 import type { WorkView } from "./plan.ts";
 import type { InferenceEngine } from "./ports.ts";
 import type { SpecCache } from "./spec-cache.ts";
 import { keepSources, readItems, type RemoteInputs } from "./work-input.ts";
+import { engineFor, findModel, withStandIn, type WorkModelParts } from "./work-models.ts";
 
-export interface WorkDependencies {
+export interface WorkDependencies extends WorkModelParts {
   readonly node: string;
   readonly dataRoot: string;
   readonly remote: RemoteInputs;
   readonly sealIntervalMs: number;
   readonly outbox: Outbox;
-  readonly models: ModelStore;
+  readonly site: SiteStore;
   readonly specs: SpecCache;
-  readonly engine: InferenceEngine;
-  readonly log: Log;
   readonly now: () => number;
   readonly random: () => number;
   /** A chunk with that many results is in the outbox. */
@@ -151,7 +149,7 @@ export class AssignmentWork {
   }
 
   async #attempt(signal: AbortSignal): Promise<void> {
-    const { outbox, models, specs, engine, dataRoot, remote, onSpec } = this.#dependencies;
+    const { outbox, specs, onSpec } = this.#dependencies;
     this.#enter("Assigned");
     const assignment = this.#assignment;
     signal.throwIfAborted();
@@ -169,12 +167,30 @@ export class AssignmentWork {
     const toFill = outbox.numbersToFill(assignment);
     if (toFill.length === 0 && this.#total !== undefined && produced.coversAll(this.#total)) return;
 
-    const model = await models.ensure(spec.model, signal, () => this.#enter("Downloading"));
+    const gated = await engineFor(this.#dependencies, spec, assignment.run);
+    try {
+      await this.#answer(spec, gated.engine, { produced, toFill, signal });
+    } finally {
+      await gated.close();
+    }
+  }
+
+  async #answer(
+    spec: WorkSpec,
+    engine: InferenceEngine,
+    {
+      produced,
+      toFill,
+      signal,
+    }: { readonly produced: ItemSet; readonly toFill: readonly number[]; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const { specs, dataRoot, remote } = this.#dependencies;
+    const model = await findModel(this.#dependencies, spec.model, signal, () => this.#enter("Downloading"));
     this.#enter("Loading");
     this.#modelLoadMs = (await engine.load(model, signal)).loadMs;
     this.#error = undefined;
     this.#enter("Running");
-    const sealer = this.#newSealer(signal);
+    const sealer = this.#newSealer(spec, signal);
     try {
       await sealer.fillNumbers(toFill);
       const input = readItems(spec, { dataRoot, remote, signal, part: (sha256) => specs.bytes(sha256) });
@@ -185,13 +201,14 @@ export class AssignmentWork {
         type: spec.type,
         items: kept.items,
         parameters: spec.parameters,
+        prompts: spec.prompts,
         signal,
       });
       const received = new ItemSet(produced.toRanges());
       for await (const result of results) {
         signal.throwIfAborted();
         received.add(result.item);
-        await sealer.add(kept.restore(result));
+        await sealer.add(withStandIn(kept.restore(result), spec));
       }
       signal.throwIfAborted();
       const total = counted.total();
@@ -211,11 +228,13 @@ export class AssignmentWork {
     }
   }
 
-  #newSealer(signal: AbortSignal): ChunkSealer {
-    const { node, outbox, sealIntervalMs, onSealed, onChange } = this.#dependencies;
+  #newSealer(spec: WorkSpec, signal: AbortSignal): ChunkSealer {
+    const { node, outbox, site, sealIntervalMs, onSealed, onChange } = this.#dependencies;
+    const key = this.#assignment;
     return new ChunkSealer({
       node,
-      key: this.#assignment,
+      key,
+      withhold: spec.siteOnly === true ? (results) => site.withhold(key, results) : undefined,
       outbox,
       intervalMs: sealIntervalMs,
       signal,

@@ -4,6 +4,8 @@ import { AutoglmError } from "@autoglm/api";
 
 /** A key is a line; a whole file of something else is not read into a header. */
 const MAX_KEY_LENGTH = 8192;
+/** As the schema of models has it: anything else in the folder is no key that a variant could name. */
+const KEY_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
 
 /**
  * Keys of endpoints: one file for each in a folder, as a Secret is mounted. They are read when they are needed, so that a
@@ -38,6 +40,6 @@ export class EndpointKeys {
     if (this.#folder === undefined) return [];
     const entries = await readdir(this.#folder).catch(() => []);
     // A mounted Secret has hidden links beside the keys.
-    return entries.filter((name) => !name.startsWith(".")).sort();
+    return entries.filter((name) => KEY_NAME.test(name)).sort();
   }
 }

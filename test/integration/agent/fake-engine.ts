@@ -19,9 +19,8 @@ export class FakeEngine implements Engine {
   }
 
   async load(model: Parameters<Engine["load"]>[0]): Promise<{ loadMs: number }> {
-    const name = "digest" in model ? model.digest : model.endpoint.url;
-    const isLoaded = this.#loaded.has(name);
-    this.#loaded.add(name);
+    const isLoaded = this.#loaded.has(model.digest);
+    this.#loaded.add(model.digest);
     return { loadMs: isLoaded ? 0 : 1 };
   }
 

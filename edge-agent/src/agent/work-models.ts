@@ -1,0 +1,51 @@
+/** The models of a specification, made runnable: files come from the store, an endpoint is asked as it is. */
+import type { ItemResult, WorkModel, WorkSpec } from "@autoglm/api";
+import type { Log } from "@autoglm/telemetry";
+import { GatedEngine, gateOptionsOf, type GateState } from "../gate/index.ts";
+import type { ModelOnDisk, ModelStore } from "../models/model-store.ts";
+import type { InferenceEngine, RunnableModel } from "./ports.ts";
+
+export interface WorkModelParts {
+  readonly engine: InferenceEngine;
+  readonly models: ModelStore;
+  readonly gate: { readonly state: GateState; readonly network: ModelOnDisk | undefined };
+  readonly log: Log;
+}
+
+/** Downloads what is missing; `onDownload` is told when that begins. */
+export async function findModel(
+  { models }: Pick<WorkModelParts, "models">,
+  model: WorkModel,
+  signal: AbortSignal,
+  onDownload: () => void = () => undefined,
+): Promise<RunnableModel> {
+  return model.runtime === "openai" ? model : models.ensure(model, signal, onDownload);
+}
+
+/** The engine for a specification: a gate in front of two models where it asks for one. */
+export async function engineFor(
+  parts: WorkModelParts,
+  spec: WorkSpec,
+  run: number,
+): Promise<{ readonly engine: InferenceEngine; readonly close: () => Promise<void> }> {
+  const { engine, gate, log } = parts;
+  const { gating } = spec;
+  if (gating === undefined) return { engine, close: async () => undefined };
+  const gated = await GatedEngine.open(
+    gateOptionsOf({ ...spec, gating }, run, {
+      engine,
+      preGate: gate.network,
+      state: gate.state,
+      log,
+      find: (model, signal) => findModel(parts, model, signal),
+    }),
+  );
+  return { engine: gated, close: () => gated.close() };
+}
+
+/** Says which model answered where the task named another one. */
+export function withStandIn(result: ItemResult, { standInFor, model }: WorkSpec): ItemResult {
+  if (standInFor === undefined || result.output === undefined) return result;
+  const { name, variant } = model;
+  return { ...result, answeredBy: { model: name, variant, ...result.answeredBy, standInFor } };
+}
