@@ -15,7 +15,7 @@ import {
   type CalibrationState,
 } from "./calibration.ts";
 import type { GateFeatures } from "./features.ts";
-import { decideGate, type GateInputs, type GatePolicy } from "./policy.ts";
+import { decideGate, DEFAULT_GATE_POLICY, type GateInputs, type GatePolicy } from "./policy.ts";
 
 /** One item that both models answered. */
 export interface GateEvalRow {
@@ -157,27 +157,28 @@ function learn(rows: readonly GateEvalRow[]): CalibrationState {
   return state;
 }
 
-/** Thresholds under which that share of the rows escalates, both gates at the split that is best on the rows. */
+/**
+ * Thresholds under which that share of the rows escalates. With both gates the first has its default threshold, or a higher
+ * one where that alone would escalate more; the second has the rest.
+ */
 function choosePolicy(
   rows: readonly GateEvalRow[],
   state: CalibrationState,
   mode: GatePolicy["mode"],
   share: number,
 ): GatePolicy {
-  const preShares = mode === "Pre" ? [share] : mode === "Post" ? [0] : [0, share / 4, share / 2, share];
-  const policies = preShares.map((preShare): GatePolicy => {
-    const pre = Math.floor(preShare * rows.length);
-    const hardest = rows.toSorted((a, b) => (b.pHard ?? 0) - (a.pHard ?? 0));
-    // Above one: nothing is that hard.
-    const threshold = pre === 0 ? 2 : (hardest[pre - 1]?.pHard ?? 2);
-    const left = hardest.slice(pre).flatMap((row) => confidenceOf(row, state) ?? []);
-    const post = Math.min(left.length, Math.round(share * rows.length) - pre);
-    const minConfidence = post <= 0 ? 0 : (left.toSorted((a, b) => a - b)[post] ?? 2);
-    return { mode, threshold, minConfidence, minMargin: 0, hysteresis: 0, auditShare: 0 };
-  });
-  const agreementOf = (policy: GatePolicy) =>
-    route(rows, state, policy, Math.ceil(share * rows.length)).agreement;
-  return policies.reduce((best, policy) => (agreementOf(policy) > agreementOf(best) ? policy : best));
+  const wanted = Math.round(share * rows.length);
+  const hardest = rows.toSorted((a, b) => (b.pHard ?? 0) - (a.pHard ?? 0));
+  const atDefault = rows.filter(({ pHard }) => (pHard ?? 0) >= DEFAULT_GATE_POLICY.threshold).length;
+  const before = mode === "Pre" ? wanted : mode === "Post" ? 0 : Math.min(wanted, atDefault);
+  const { threshold: byDefault } = DEFAULT_GATE_POLICY;
+  const takesAll = mode === "Both" && before === atDefault;
+  // Above one: nothing is that hard.
+  const threshold = before === 0 ? 2 : takesAll ? byDefault : (hardest[before - 1]?.pHard ?? 2);
+  const left = hardest.slice(before).flatMap((row) => confidenceOf(row, state) ?? []);
+  const after = Math.min(left.length, wanted - before);
+  const minConfidence = after <= 0 ? 0 : (left.toSorted((a, b) => a - b)[after] ?? 2);
+  return { mode, threshold, minConfidence, minMargin: 0, hysteresis: 0, auditShare: 0 };
 }
 
 /** The production policy over the rows, in their order. */
@@ -186,10 +187,9 @@ function route(
   state: CalibrationState,
   policy: GatePolicy,
   maxEscalations: number,
-): { readonly escalated: number; readonly accuracy: number; readonly agreement: number } {
+): { readonly escalated: number; readonly accuracy: number } {
   const budget = new BudgetLedger({ maxEscalations, maxTokens: null, maxShare: null });
   let right = 0;
-  let agreeing = 0;
   let escalated = 0;
   for (const row of rows) {
     const common = {
@@ -209,10 +209,8 @@ function route(
       escalated++;
     }
     if (reservation ? row.deepIsRight : row.edgeIsRight) right++;
-    if (reservation || row.agrees === true) agreeing++;
   }
-  const of = (count: number) => count / rows.length;
-  return { escalated: of(escalated), accuracy: of(right), agreement: of(agreeing) };
+  return { escalated: escalated / rows.length, accuracy: right / rows.length };
 }
 
 const COMMON = {

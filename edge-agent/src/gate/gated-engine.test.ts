@@ -261,8 +261,8 @@ describe("budget", () => {
 
   it("counts a token for every byte that a tokenizer might make one of", async () => {
     const deep = { name: "deep", variant: "fp32", isEndpoint: true, find: async () => model("deep") };
-    // 64 for the template, 512 for the answer and the bytes of the text: 582 to 584 each.
-    const { run, engine } = await openGate({ budget: { maxTokens: 3 * 584 } }, { deep });
+    // Twice 64 for the template, 512 for the answer and the bytes of the text: 1164 to 1174 each.
+    const { run, engine } = await openGate({ budget: { maxTokens: 3 * 1174 } }, { deep });
     await run(texts.slice(0, 50));
     expect(engine.asked["deep"]).toHaveLength(3);
   });

@@ -25,8 +25,9 @@ export interface GatedEngineOptions {
   };
   readonly preGate: ModelOnDisk | undefined;
   readonly policy: GatePolicy;
+  /** Inputs must not leave the node, and the deep model is elsewhere. */
   readonly siteOnly: boolean;
-  /** What the budget counts for, a run of a task: letters, digits, `.`, `_` and `-`. */
+  /** What the budget counts for, a run of a task; one gate at a time: letters, digits, `.`, `_` and `-`. */
   readonly scope: string;
   readonly state: GateState;
   readonly log: Log;
@@ -146,7 +147,8 @@ function mostTokens({ text, fields = {} }: WholeItem, { parameters, prompts = []
   );
   const answer =
     parameters.maxNewTokens ?? Math.max(0, ...prompts.map(({ maxNewTokens = 0 }) => maxNewTokens));
-  return texts + instructions + (answer || ANSWER_TOKENS);
+  // An answer that breaks its form is asked for once more.
+  return 2 * (texts + instructions + (answer || ANSWER_TOKENS));
 }
 
 /** How a work specification says it, with what the agent adds. */
@@ -167,7 +169,8 @@ export function gateOptionsOf(
     edge: spec.model,
     deep: { name, variant, isEndpoint: deep.runtime === "openai", find: (signal) => find(deep, signal) },
     policy,
-    siteOnly: spec.siteOnly === true,
+    // Between two models of this node nothing leaves it.
+    siteOnly: spec.siteOnly === true && deep.runtime === "openai",
     scope: `${spec.task.uid}.${run}`,
   };
 }
