@@ -45,8 +45,11 @@ export async function createPipeline(session: Session, files: PipelineFiles): Pr
     }
     case "kv-decoder": {
       // Tokenizer and template engine are 20 MB that the other processes do without.
-      const { KvDecoder } = await import("./kv-decoder.ts");
-      return KvDecoder.create(session, config, files);
+      const [{ KvDecoder }, { PromptedDecoder }] = await Promise.all([
+        import("./kv-decoder.ts"),
+        import("./prompted-decoder.ts"),
+      ]);
+      return new PromptedDecoder(await KvDecoder.create(session, config, files));
     }
     case "text-encoder": {
       const { TextEncoder } = await import("./text-encoder.ts");

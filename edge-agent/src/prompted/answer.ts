@@ -15,7 +15,7 @@ import {
   tooLong,
   type BiasCache,
 } from "./classify.ts";
-import { PromptProblem } from "./problem.ts";
+import { ModelRefused, PromptProblem } from "./problem.ts";
 import { renderPrompt, textsOf, type PromptTexts, type RenderedPrompt } from "./render.ts";
 import { itemError, type PromptedResult, type PromptNotes } from "./result.ts";
 import { readJsonAnswer, schemaOf, type Checked, type JsonSchema } from "./schemas.ts";
@@ -55,6 +55,7 @@ export class PromptedModel {
       const problem = `the prompt ${prompt.name} is for ${prompt.taskType}, which no prompt serves`;
       return itemError("PromptInvalid", problem);
     } catch (thrown) {
+      if (thrown instanceof ModelRefused) return itemError(thrown.code, thrown.message);
       if (!(thrown instanceof PromptProblem)) throw thrown;
       return itemError("PromptInvalid", `the prompt ${prompt.name} can't be used: ${thrown.message}`);
     }

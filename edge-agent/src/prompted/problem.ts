@@ -8,3 +8,14 @@ export class PromptProblem extends Error {
     this.name = "PromptProblem";
   }
 }
+
+/** The model does not take what it was asked for an item. The message quotes nothing of the text. */
+export class ModelRefused extends Error {
+  readonly code: "ItemInvalid" | "ItemTooLong" | "AnswerInvalid";
+
+  constructor(code: ModelRefused["code"], message: string) {
+    super(message);
+    this.name = "ModelRefused";
+    this.code = code;
+  }
+}

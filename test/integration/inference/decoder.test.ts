@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ItemOutput } from "@autoglm/api";
 import { loadOnnxSession } from "../../../edge-agent/src/engine/onnx-session.ts";
 import { createPipeline } from "../../../edge-agent/src/pipelines/create.ts";
-import { KvDecoder } from "../../../edge-agent/src/pipelines/kv-decoder.ts";
+import type { KvDecoder } from "../../../edge-agent/src/pipelines/kv-decoder.ts";
+import { PromptedDecoder } from "../../../edge-agent/src/pipelines/prompted-decoder.ts";
 import type { PipelineItem } from "../../../edge-agent/src/pipelines/pipeline.ts";
 import { sampleModel } from "./models.ts";
 
@@ -24,8 +25,8 @@ async function load(contextLength: number): Promise<KvDecoder> {
   };
   const files = { config: await readJson("pipeline.json"), contextLength, readJson, loadSession };
   const pipeline = await createPipeline(await loadSession("model.onnx"), files);
-  if (!(pipeline instanceof KvDecoder)) throw new Error("smollm2 is no decoder");
-  return pipeline;
+  if (!(pipeline instanceof PromptedDecoder)) throw new Error("smollm2 is no decoder");
+  return pipeline.decoder;
 }
 
 beforeAll(async () => {

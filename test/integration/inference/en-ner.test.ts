@@ -71,7 +71,9 @@ test("what runs with a text, and what stands far from it, changes nothing", asyn
   const [one = [], many = []] = await entitiesOf([sentence, sentence.repeat(400)]);
   expect(one.map(({ word }) => word)).toEqual(["Angela Merkel", "Emmanuel Macron", "Berlin", "Monday"]);
   const inside = many.filter(({ start }) => start >= sentence.length && start < sentence.length * 399);
-  expect(inside.map(({ start }) => start % sentence.length).slice(0, 4)).toEqual(one.map(({ start }) => start));
+  expect(inside.map(({ start }) => start % sentence.length).slice(0, 4)).toEqual(
+    one.map(({ start }) => start),
+  );
   expect(inside.length).toBe(398 * 4);
 });
 
