@@ -15,7 +15,7 @@ demo: ## Run the examples without a cluster: NATS, operator, four agents, real m
 .PHONY: up
 up: ## Start a real Kubernetes control plane, NATS, operator, ingester and four agents here (Go besides)
 	@hack/need node npm python3 go
-	@models/build demo
+	@models/build all
 	@hack/run node hack/up/main.ts up
 
 .PHONY: down

@@ -20,7 +20,7 @@ import { createLogger, Metrics } from "@autoglm/telemetry";
 import { z } from "zod";
 import { stopAll, stopProcess } from "../cluster/processes.ts";
 import { FLEET, newEnrolment, startAgentProcess } from "../local/fleet.ts";
-import { modelBlobsDir, readManifestFolder, readManifests, type Manifest } from "../local/manifests.ts";
+import { catalogueManifests, modelBlobsDir, readManifestFolder, type Manifest } from "../local/manifests.ts";
 import { startLocalNats } from "../local/nats.ts";
 import { buildLocalPrograms } from "../local/programs.ts";
 import { clip } from "../local/table.ts";
@@ -71,8 +71,7 @@ async function main(): Promise<void> {
     plane = await step("operator and ingester, embedded store", () =>
       startPlane({ store, keys, natsUrl: nats.url, token }),
     );
-    const models = readManifests("models/catalogue.yaml");
-    for (const model of models) store.apply(model);
+    for (const model of catalogueManifests()) store.apply(model);
     const { enrolUrl } = plane;
     await step("four agents: 4, 6, 8 GB at the edge and one in the cloud", async () => {
       await Promise.all(

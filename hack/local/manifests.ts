@@ -1,7 +1,8 @@
 /** YAML manifests of the checkout, as values. */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { homedir } from "node:os";
+import { modelSpecSchema } from "@autoglm/api";
 import { parseAllDocuments } from "yaml";
 import { z } from "zod";
 
@@ -23,6 +24,17 @@ export function readManifests(file: string): readonly Manifest[] {
 export function readManifestFolder(folder: string): readonly Manifest[] {
   const files = readdirSync(folder).filter((file) => file.endsWith(".yaml"));
   return files.toSorted().flatMap((file) => readManifests(join(folder, file)));
+}
+
+/** The sample models whose files are in the cache, and the hosted ones. */
+export function catalogueManifests(): readonly Manifest[] {
+  const blobs = join(modelBlobsDir(), "sha256");
+  const local = readManifests("models/catalogue.yaml").filter((manifest) =>
+    modelSpecSchema
+      .parse(manifest["spec"])
+      .variants.every(({ files = [] }) => files.every(({ sha256 }) => existsSync(join(blobs, sha256)))),
+  );
+  return [...local, ...readManifests("models/endpoints.yaml")];
 }
 
 /** Where tools, models and downloads are cached. */

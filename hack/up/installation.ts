@@ -18,7 +18,7 @@ import { type RunningCluster, startCluster, stopCluster } from "../cluster/clust
 import { createNode } from "../cluster/nodes.ts";
 import { findProcess, freePort, startProcess, stopAll } from "../cluster/processes.ts";
 import { FLEET, type FleetNode, newEnrolment, startAgentProcess } from "../local/fleet.ts";
-import { modelBlobsDir, readManifests } from "../local/manifests.ts";
+import { catalogueManifests, modelBlobsDir } from "../local/manifests.ts";
 import { natsServerBinary } from "../local/nats.ts";
 import { buildLocalPrograms } from "../local/programs.ts";
 
@@ -89,7 +89,7 @@ export async function up(options: UpOptions): Promise<Installation> {
     client,
     readdirSync("crds").map((file) => parse(readFileSync(join("crds", file), "utf8"))),
   );
-  for (const model of readManifests("models/catalogue.yaml")) await client.apply(models, model as KubeObject);
+  for (const model of catalogueManifests()) await client.apply(models, model as KubeObject);
   await client.apply(NAMESPACES, {
     apiVersion: "v1",
     kind: "Namespace",

@@ -194,7 +194,7 @@ describe("access", () => {
     const denying = createResultServer({
       store,
       changes,
-      access: { judge: () => Promise.resolve("denied") },
+      access: { judge: () => Promise.resolve("denied"), judgeUpload: () => Promise.resolve("denied") },
       isStoreFull: () => false,
       log: createLogger({ name: "test", level: "silent" }),
       signal: stopping.signal,
