@@ -86,7 +86,7 @@ def train(update: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="models/build")
-    commands = ["demo", "all", "train", "quality", "samples", "reference", "images", "test", "lock"]
+    commands = ["demo", "all", "train", "quality", "samples", "reference", "images", "gate", "test", "lock"]
     parser.add_argument("command", choices=commands)
     parser.add_argument("--update", action="store_true")
     arguments = parser.parse_args()
@@ -114,10 +114,16 @@ def main() -> None:
         from . import ocr_images
 
         ocr_images.write()
+    elif arguments.command == "gate":
+        from . import gate_pair
+
+        if arguments.update:
+            gate_pair.train_committed()
+        gate_pair.build()
     elif arguments.command == "test":
         import unittest
 
-        unittest.main("recipes.test_recipes", argv=["models/build test"])
+        unittest.main(None, argv=["models/build test", "recipes.test_recipes", "recipes.test_gate"])
     else:
         from . import lock
 
