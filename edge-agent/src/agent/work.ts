@@ -22,6 +22,7 @@ import { ItemSet } from "../outbox/item-set.ts";
 import type { Outbox } from "../outbox/outbox.ts";
 import type { ParsedItem } from "../parse/index.ts";
 import type { SiteStore } from "../site/site-store.ts";
+import { assertPromptIsUsable } from "../prompted/check.ts";
 import { decideRetry } from "./backoff.ts";
 import { ChunkSealer } from "./chunk-sealer.ts";
 import type { WorkView } from "./plan.ts";
@@ -185,6 +186,7 @@ export class AssignmentWork {
     }: { readonly produced: ItemSet; readonly toFill: readonly number[]; readonly signal: AbortSignal },
   ): Promise<void> {
     const { specs, dataRoot, remote } = this.#dependencies;
+    for (const prompt of spec.prompts ?? []) assertPromptIsUsable(prompt);
     const model = await findModel(this.#dependencies, spec.model, signal, () => this.#enter("Downloading"));
     this.#enter("Loading");
     this.#modelLoadMs = (await engine.load(model, signal)).loadMs;

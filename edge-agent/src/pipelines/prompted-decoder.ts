@@ -1,5 +1,5 @@
 import type { TaskType } from "@autoglm/api";
-import { PromptedModel } from "../prompted/answer.ts";
+import type { PromptedModel } from "../prompted/answer.ts";
 import type { BiasCache } from "../prompted/classify.ts";
 import { DecoderChatModel, Turns } from "./decoder-chat-model.ts";
 import type { KvDecoder } from "./kv-decoder.ts";
@@ -32,21 +32,34 @@ export class PromptedDecoder implements Pipeline {
   }
 
   async run(items: readonly PipelineItem[], hooks: RunHooks): Promise<readonly PipelineResult[]> {
-    const model = new PromptedModel(new DecoderChatModel(this.decoder, this.#turns, hooks), this.#biases);
+    if (items.every(isPlain)) return this.decoder.run(items, hooks);
     const plain = items.flatMap((item, index) => (isPlain(item) ? [{ item, index }] : []));
     const onToken =
       hooks.onToken && ((at: number, text: string) => hooks.onToken?.(plain[at]?.index ?? at, text));
-    const [answers, ...prompted] = await Promise.all([
+    const [prompted, generated] = await Promise.all([
+      this.#answerByPrompts(
+        items.filter((item) => !isPlain(item)),
+        hooks,
+      ),
       plain.length === 0
         ? []
         : this.decoder.run(
             plain.map(({ item }) => item),
             { ...hooks, onToken },
           ),
-      ...items.filter((item) => !isPlain(item)).map((item) => answerByPrompt(model, item)),
     ]);
-    const [rest, others] = [[...answers], [...prompted]];
+    const [others, rest] = [[...prompted], [...generated]];
     return items.map((item) => (isPlain(item) ? rest : others).shift() ?? NO_RESULT);
+  }
+
+  async #answerByPrompts(
+    items: readonly PipelineItem[],
+    hooks: RunHooks,
+  ): Promise<readonly PipelineResult[]> {
+    // Template engine and validator are 10 MB that a process which only generates does without.
+    const { PromptedModel } = await import("../prompted/answer.ts");
+    const model = new PromptedModel(new DecoderChatModel(this.decoder, this.#turns, hooks), this.#biases);
+    return Promise.all(items.map((item) => answerByPrompt(model, item)));
   }
 }
 

@@ -38,7 +38,7 @@ export interface RemoteEngineOptions {
   /** What endpoints can is kept here. */
   readonly stateFolder: string | undefined;
   readonly log: Log;
-  readonly metrics?: Pick<Metrics<typeof REMOTE_METRICS>, "count"> | undefined;
+  readonly metrics?: Pick<Metrics<typeof REMOTE_METRICS>, "count" | "observe"> | undefined;
   /** Longest silence of a server, before its answer and in the middle of it. Default 60 s. */
   readonly silenceMs?: number | undefined;
   readonly rules?: RetryRules | undefined;
@@ -201,11 +201,14 @@ export class RemoteEngine implements InferenceEngine<EndpointWorkModel> {
     const { metrics } = this.#options;
     if (metrics === undefined) return;
     for (const { result } of answered) {
-      const { dropped = 0, repaired, cutTo } = result.notes ?? {};
+      const { dropped = 0, repaired, cutTo, coverage } = result.notes ?? {};
       const outcome = "output" in result ? "answered" : result.error.code;
       metrics.count("autoglm_endpoint_items_total", { model, outcome });
       if (dropped > 0) metrics.count("autoglm_endpoint_dropped_spans_total", { model }, dropped);
       if (repaired === true) metrics.count("autoglm_endpoint_repairs_total", { model });
+      if (coverage !== undefined) {
+        metrics.observe("autoglm_endpoint_choice_coverage_ratio", { model }, coverage);
+      }
       if (cutTo !== undefined) metrics.count("autoglm_endpoint_cut_texts_total", { model });
     }
   }

@@ -11,6 +11,12 @@ export const REMOTE_METRICS = {
     labels: ["model", "kind"],
     help: "Tokens as the endpoint counts them: prompt, completion, reasoning (of completion), cached (of prompt).",
   },
+  autoglm_endpoint_choice_coverage_ratio: {
+    type: "histogram",
+    labels: ["model"],
+    help: "Probability that the model gave all choices of a classification together; low: it did not understand the prompt.",
+    buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99],
+  },
   autoglm_endpoint_dropped_spans_total: {
     type: "counter",
     labels: ["model"],
