@@ -141,7 +141,9 @@ def frequencies_of(base: float, width: int, scaling: dict, file: str) -> tuple[f
         return tuple(frequency / scaling["factor"] for frequency in plain)
     if kind == "llama3":
         return tuple(_llama3(frequency, scaling) for frequency in plain)
-    raise ImportRefused(f"{file}: rope_scaling of type {kind} can't be imported (default, linear, llama3 can)")
+    raise ImportRefused(
+        f"{file}: rope_scaling of type {kind} can't be imported (default, linear, llama3 can)"
+    )
 
 
 def _llama3(frequency: float, scaling: dict) -> float:

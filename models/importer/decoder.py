@@ -127,7 +127,9 @@ class DecoderGraph:
         places = graph.node("Add", [graph.node("Unsqueeze", [before, second], "before_row"), steps], "places")
         around = graph.constant("around", np.array([1, 3], np.int64))
         shape = graph.constant("per_head", np.array([1, self.architecture.kv_heads, 1, 1], np.int64))
-        return graph.node("Expand", [graph.node("Unsqueeze", [places, around], "place"), shape], "new_positions")
+        return graph.node(
+            "Expand", [graph.node("Unsqueeze", [places, around], "place"), shape], "new_positions"
+        )
 
     def _attention(self, wire: str, layer: int, shared: list[str]) -> str:
         graph, sizes = self.graph, self.architecture

@@ -17,7 +17,9 @@ def from_gguf(fields: dict, tensor_names: frozenset[str], file: str) -> Architec
     def need(key: str):
         value = fields.get(f"{kind}.{key}")
         if value is None:
-            raise ImportRefused(f"{file}: the key {kind}.{key} is missing; the file is incomplete, fetch it again")
+            raise ImportRefused(
+                f"{file}: the key {kind}.{key} is missing; the file is incomplete, fetch it again"
+            )
         return value
 
     def optional(key: str, default):
@@ -30,7 +32,10 @@ def from_gguf(fields: dict, tensor_names: frozenset[str], file: str) -> Architec
     head_width = optional("attention.key_length", need("embedding_length") // heads)
     rotary_width = optional("rope.dimension_count", head_width)
     base = float(optional("rope.freq_base", 10000.0))
-    scaling = {"type": optional("rope.scaling.type", "default"), "factor": optional("rope.scaling.factor", 1.0)}
+    scaling = {
+        "type": optional("rope.scaling.type", "default"),
+        "factor": optional("rope.scaling.factor", 1.0),
+    }
     if scaling["type"] == "none":
         scaling = {}
     if "rope_freqs.weight" in tensor_names:

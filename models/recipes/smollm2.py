@@ -149,7 +149,9 @@ def _name(role: str, layer: int | None) -> str:
     return part if layer is None else f"blk.{layer}.{part}"
 
 
-def _matmul_nbits(graph: GraphBuilder, inputs: list[str], output: str, columns: int, rows: int, bits: int) -> str:
+def _matmul_nbits(
+    graph: GraphBuilder, inputs: list[str], output: str, columns: int, rows: int, bits: int
+) -> str:
     sizes = {"K": columns, "N": rows, "bits": bits, "block_size": BLOCK}
     return graph.node("MatMulNBits", inputs, output, MICROSOFT, accuracy_level=ACCURACY_LEVEL, **sizes)
 

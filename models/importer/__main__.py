@@ -1,0 +1,29 @@
+"""models/build import: a checkpoint to a package. One line of progress at a time goes to stdout."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from .errors import ImportRefused
+from .package import PRECISIONS, ImportOptions, import_model
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="models/build import", description=__doc__)
+    parser.add_argument("source", type=Path, help="folder of safetensors, or a .gguf file")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the package; made, or empty")
+    parser.add_argument("--precision", choices=list(PRECISIONS), default="int4")
+    parser.add_argument("--name", help="name of the AutoGLMModel; default: that of the folder or file")
+    parser.add_argument("--context-length", type=int, help="default: the model's own")
+    arguments = parser.parse_args()
+    options = ImportOptions(**{key: value for key, value in vars(arguments).items()})
+    try:
+        out = import_model(options, lambda line: print(line, flush=True))
+    except ImportRefused as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"wrote {out}", flush=True)
+    return 0
+
+
+sys.exit(main())

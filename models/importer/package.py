@@ -1,0 +1,159 @@
+"""The package of a model: graph, pipeline.json, tokenizer, and model.yaml, the AutoGLMModel that names them all."""
+
+import math
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from recipes.cache import sha256_of
+
+from .checkpoint import Checkpoint, open_checkpoint
+from .decoder import DecoderGraph
+from .errors import ImportRefused
+from .tokenizer import check_vocabulary, end_tokens, tokenizer_files, write_json
+from .weights import PRECISIONS, PackedWeights
+from .writer import EXTERNAL, StreamingGraph
+
+# Beside the graph, weights are mapped instead of read: half the memory once loaded. One message of protobuf
+# holds 2 GB at most in any case.
+_LARGEST_INLINE_BYTES = 256 * 2**20
+_MEBIBYTE = 2**20
+# Node, ONNX Runtime and a tokenizer of 50,000 tokens: 150 MiB resident, measured; the rest is for a larger one.
+_PROCESS_BYTES = 224 * _MEBIBYTE
+# Tokens of a prompt that the agent runs at once: edge-agent/src/pipelines/kv-decoder-graph.ts.
+_CHUNK = 512
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    source: Path
+    out: Path
+    precision: str
+    name: str | None
+    context_length: int | None
+
+
+def import_model(options: ImportOptions, say=lambda line: None) -> Path:
+    """Writes the package to `out`, all of it or nothing. @raises ImportRefused"""
+    checkpoint = open_checkpoint(options.source)
+    if options.context_length is not None:
+        checkpoint.architecture = checkpoint.architecture.with_context(options.context_length)
+        checkpoint.layout.sizes = checkpoint.architecture
+    sizes = checkpoint.architecture
+    checkpoint.check()
+    files = tokenizer_files(checkpoint)
+    check_vocabulary(checkpoint, files)
+    name = _model_name(options)
+    if options.out.exists() and any(options.out.iterdir()):
+        raise ImportRefused(f"{options.out} is not empty; give another folder with --out")
+    weights = PackedWeights(checkpoint, options.precision)
+    say(
+        f"{sizes.name}: {sizes.layers} layers of {sizes.width}, {sizes.vocabulary} tokens, context {sizes.context}"
+    )
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    needed, free = weights.size_bytes(), shutil.disk_usage(options.out.parent).free
+    if needed > free:
+        raise ImportRefused(f"{options.out}: {_mebibytes(needed)} are needed, {_mebibytes(free)} are free")
+    scratch = Path(tempfile.mkdtemp(dir=options.out.parent, prefix=".import-"))
+    try:
+        _write_graph(checkpoint, weights, scratch, say)
+        for file, value in {**files, "pipeline.json": _pipeline(checkpoint, files)}.items():
+            write_json(value, scratch / file)
+        say("digests")
+        _write_manifest(checkpoint, options, name, scratch)
+        scratch.chmod(0o755)
+        if options.out.exists():
+            options.out.rmdir()
+        os.replace(scratch, options.out)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    return options.out
+
+
+def _model_name(options: ImportOptions) -> str:
+    stem = options.source.resolve().stem if options.source.is_file() else options.source.resolve().name
+    name = options.name or re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-.")
+    if not _NAME.fullmatch(name):
+        raise ImportRefused(
+            f'"{name}" is no name of a model: lower-case letters, digits, - and .; give one with --name'
+        )
+    return name
+
+
+def _write_graph(checkpoint: Checkpoint, weights: PackedWeights, folder: Path, say) -> None:
+    external = folder / EXTERNAL if weights.size_bytes() > _LARGEST_INLINE_BYTES else None
+    graph, layers = StreamingGraph("decoder", external), checkpoint.architecture.layers
+    decoder = DecoderGraph(checkpoint.architecture, weights, graph)
+    decoder.write(folder / "model.onnx", lambda done: say(f"layer {done} of {layers}"))
+
+
+def _pipeline(checkpoint: Checkpoint, files: dict[str, dict]) -> dict:
+    sizes = checkpoint.architecture
+    return {
+        "kind": "kv-decoder",
+        "layers": sizes.layers,
+        "kvHeads": sizes.kv_heads,
+        "headDim": sizes.head_width,
+        "vocabSize": sizes.vocabulary,
+        "contextLength": sizes.context,
+        "eosTokenIds": end_tokens(checkpoint, files),
+        "stop": [],
+        "systemPrompt": None,
+    }
+
+
+def memory_bytes(checkpoint: Checkpoint, weight_bytes: int, is_external: bool) -> int:
+    """Weights + KV cache of a full context + what a run needs beside them."""
+    sizes = checkpoint.architecture
+    # Read through protobuf, weights are resident nearly twice; mapped, the second time is the system's cache.
+    weights = weight_bytes * (1.1 if is_external else 2)
+    cache = sizes.kv_bytes_per_token * sizes.context
+    # Of one layer at a time: attention of a chunk to everything before it, and the past that a layer copies.
+    attention = 4 * sizes.heads * _CHUNK * sizes.context
+    layer = 2 * cache // sizes.layers
+    activations = 4 * _CHUNK * (4 * sizes.width + 3 * sizes.feed_width) + 8 * 4 * sizes.vocabulary
+    return int(weights + cache + attention + layer + activations + _PROCESS_BYTES)
+
+
+def _write_manifest(checkpoint: Checkpoint, options: ImportOptions, name: str, folder: Path) -> None:
+    import yaml
+
+    paths = sorted(path for path in folder.iterdir() if path.name != "model.yaml")
+    weight_bytes = sum(path.stat().st_size for path in paths if path.name in ("model.onnx", EXTERNAL))
+    memory = memory_bytes(checkpoint, weight_bytes, (folder / EXTERNAL).exists())
+    manifest = {
+        "apiVersion": "autoglm.io/v1alpha1",
+        "kind": "AutoGLMModel",
+        "metadata": {"name": name},
+        "spec": {
+            "description": f"{checkpoint.architecture.name} imported from {options.source.resolve().name}.",
+            "taskTypes": ["text-generation"],
+            "variants": [
+                {
+                    "name": options.precision,
+                    "runtime": "onnx",
+                    "precision": options.precision,
+                    "memory": f"{math.ceil(memory / _MEBIBYTE / 16) * 16}Mi",
+                    "contextLength": checkpoint.architecture.context,
+                    "files": [
+                        {"path": path.name, "sha256": sha256_of(path), "sizeBytes": path.stat().st_size}
+                        for path in paths
+                    ],
+                }
+            ],
+        },
+    }
+    text = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=110)
+    (folder / "model.yaml").write_text(text, encoding="utf8")
+
+
+def _mebibytes(size: int) -> str:
+    return f"{math.ceil(size / _MEBIBYTE)} MiB"
+
+
+__all__ = ["PRECISIONS", "ImportOptions", "import_model", "memory_bytes"]
