@@ -38,6 +38,7 @@ export const ERROR_FAMILIES = {
   ItemInvalid: "user",
   ItemTooLong: "user",
   InvalidOption: "user",
+  ImportRefused: "user",
   InvalidQuantity: "user",
   InvalidMessage: "bug",
   EnrolmentRefused: "user",

@@ -6,6 +6,7 @@ import { enrolNode, type EnrolOptions } from "./commands/enrol.ts";
 import { evaluate, type EvalOptions } from "./commands/eval.ts";
 import { gateEval, type GateEvalOptions, gateReplay, type GateReplayOptions } from "./commands/gate.ts";
 import { get, type GetOptions } from "./commands/get.ts";
+import { importModel, type ImportOptions } from "./commands/models-import.ts";
 import { pushModel, type PushOptions } from "./commands/models-push.ts";
 import { results, type ResultsOptions } from "./commands/results.ts";
 import { run, type RunOptions } from "./commands/run.ts";
@@ -87,6 +88,7 @@ function buildProgram(session: Session): Command {
   addEnrol(nodes, session);
   const models = addGet(program.command("models"), session, MODELS, "model", "Lists models.");
   addPush(models, session);
+  addImport(models, session);
   addEval(program, session);
   addCommand(program.command("why"))
     .description("Says why a task is in its state, what would change it, and where its parts run.")
@@ -176,6 +178,30 @@ function addEnrol(nodes: Command, session: Session): void {
     )
     .action((name: string, flags: EnrolOptions) =>
       act<EnrolOptions>(session, flags, (options) => enrolNode(session.io, name, options)),
+    );
+}
+
+function addImport(models: Command, session: Session): void {
+  models
+    .command("import")
+    .description(
+      "Converts a checkpoint of a GLM (GLM-Edge, GLM-4, 0414) or Llama model to a package for `models push`: graph, tokenizer, chat template, model.yaml. Needs python3; the first time it fetches its packages.",
+    )
+    .argument("<checkpoint>", "folder of safetensors with config.json and tokenizer.json, or a .gguf file")
+    .requiredOption("--out <dir>", "folder for the package; made, or empty")
+    .addOption(
+      new Option("--precision <precision>", "of the weights")
+        .choices(["int4", "int8", "fp32"])
+        .default("int4"),
+    )
+    .option("--name <name>", "name of the AutoGLMModel; default: that of the folder or file")
+    .addOption(
+      new Option("--context-length <tokens>", "shorter than the model's own, for less memory").argParser(
+        integer,
+      ),
+    )
+    .action((source: string, flags: ImportOptions) =>
+      act<ImportOptions>(session, flags, (options) => importModel(session.io, source, options)),
     );
 }
 

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { loadOnnxSession } from "../../edge-agent/src/engine/onnx-session.ts";
-import { createPipeline } from "../../edge-agent/src/pipelines/create.ts";
+import { kvDecoderConfigSchema } from "../../edge-agent/src/pipelines/config.ts";
 import { KvDecoder } from "../../edge-agent/src/pipelines/kv-decoder.ts";
 import type { Parameters } from "../../edge-agent/src/pipelines/pipeline.ts";
 import { memoryOf } from "./proc.ts";
@@ -45,11 +45,10 @@ async function load(request: Extract<GenerationRequest, { kind: "load" }>): Prom
     JSON.parse(await readFile(join(directory, name), "utf8"));
   const file = join(directory, "model.onnx");
   const { session } = await loadOnnxSession(file, { threads, executionProviders: ["cpu"] });
-  const config = await readJson("pipeline.json");
+  const config = kvDecoderConfigSchema.parse(await readJson("pipeline.json"));
   const loadSession = async (name: string) =>
     (await loadOnnxSession(join(directory, name), { threads, executionProviders: ["cpu"] })).session;
-  const decoder = await createPipeline(session, { config, contextLength, readJson, loadSession });
-  if (!(decoder instanceof KvDecoder)) throw new Error(`${directory} holds no decoder`);
+  const decoder = await KvDecoder.create(session, config, { config, contextLength, readJson, loadSession });
   // The agent's options (edge-agent/src/engine/onnx-session.ts), said again so that the baseline stands alone.
   const plain = await InferenceSession.create(file, {
     intraOpNumThreads: threads,
@@ -59,7 +58,7 @@ async function load(request: Extract<GenerationRequest, { kind: "load" }>): Prom
     logSeverityLevel: 3,
     extra: { session: { intra_op: { allow_spinning: "0" } } },
   });
-  const { layers, kvHeads, headDim } = config as Omit<Loaded, "decoder" | "plain">;
+  const { layers, kvHeads, headDim } = config;
   return { decoder, plain, layers, kvHeads, headDim };
 }
 

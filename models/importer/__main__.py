@@ -1,6 +1,7 @@
 """models/build import: a checkpoint to a package. One line of progress at a time goes to stdout."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +17,8 @@ def main() -> int:
     parser.add_argument("--name", help="name of the AutoGLMModel; default: that of the folder or file")
     parser.add_argument("--context-length", type=int, help="default: the model's own")
     arguments = parser.parse_args()
+    # As an exception, so that what is half written goes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = ImportOptions(**{key: value for key, value in vars(arguments).items()})
     try:
         out = import_model(options, lambda line: print(line, flush=True))

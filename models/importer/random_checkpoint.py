@@ -1,6 +1,6 @@
 """Checkpoints of every architecture with random weights, a few hundred kilobytes each, in each form that is read.
 
-python -m importer.random_checkpoint FOLDER ARCHITECTURE writes one, for whoever tests what runs the package.
+models/build random-checkpoint FOLDER ARCHITECTURE writes one, for whoever tests what runs the package.
 """
 
 import json
@@ -272,6 +272,20 @@ def write_gguf(
     writer.close()
 
 
+def main() -> None:
+    """Beside the checkpoint, what the model makes of a text: expected.json."""
+    from .reference import logits_of
+
+    target, config = Path(sys.argv[1]), CONFIGS[sys.argv[2]]
+    tensors = tensors_of(config)
+    write_folder(target, config, tensors)
+    prompt, continuation = [256, 258, 259, 10, 72, 105, 260, 10], [80, 81, 300, 82]
+    logits = logits_of(config, tensors, prompt + continuation)
+    logprobs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    sums = [float(logprobs[len(prompt) - 1 + at, token]) for at, token in enumerate(continuation)]
+    expected = {"prompt": prompt, "continuation": continuation, "logprob": sum(sums)}
+    (target / "expected.json").write_text(json.dumps(expected))
+
+
 if __name__ == "__main__":
-    target, architecture = Path(sys.argv[1]), CONFIGS[sys.argv[2]]
-    write_folder(target, architecture, tensors_of(architecture))
+    main()

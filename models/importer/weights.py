@@ -1,7 +1,8 @@
 """Puts the weights of a checkpoint into a graph, as fp32 or in blocks of int8 or int4, a piece at a time.
 
-int4 and int8 are MatMulNBits with int8 activations inside the products, 20 times faster on a CPU than fp32 ones
-with the same weights. Table of embeddings and head are int8 in both: with 4 bits they cost more than they save.
+int4 and int8 are MatMulNBits with int8 activations inside the products, 20 times faster on a CPU than fp32
+ones with the same weights. Table of embeddings and head are int8 in both: a small part of a large model, and the
+one whose rounding shows most.
 """
 
 import numpy as np

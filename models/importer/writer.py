@@ -1,4 +1,4 @@
-"""A GraphBuilder that can put large constants beside the graph as they come, so that one tensor at a time is in memory."""
+"""A GraphBuilder that can put large constants beside the graph, so that one tensor at a time is in memory."""
 
 from pathlib import Path
 
