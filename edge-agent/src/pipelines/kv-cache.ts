@@ -77,7 +77,7 @@ export class KvCache {
   /** Rows that join behind those that are there, with the tokens of each. */
   add(block: KvBlock, lengths: readonly number[]): void {
     const first = this.rows;
-    this.#reserve(first + lengths.length, Math.max(...lengths));
+    this.reserve(first + lengths.length, Math.max(...lengths));
     this.lengths.push(...lengths.map(() => 0));
     this.#feeds = undefined;
     this.#write(block, first, lengths);
@@ -85,7 +85,7 @@ export class KvCache {
 
   /** `tokens` more of every row. */
   append(block: KvBlock, tokens: number): void {
-    this.#reserve(this.rows, Math.max(0, ...this.lengths) + tokens);
+    this.reserve(this.rows, Math.max(0, ...this.lengths) + tokens);
     const counts = this.lengths.map(() => tokens);
     this.#write(block, 0, counts);
   }
@@ -103,25 +103,8 @@ export class KvCache {
     if (last === 0) this.#clear();
   }
 
-  #write({ stride, part }: KvBlock, first: number, counts: readonly number[]): void {
-    const { kvHeads, headDim } = this.#shape;
-    for (const [index, buffer] of this.#buffers.entries()) {
-      const from = part(index);
-      for (const [row, count] of counts.entries()) {
-        const length = this.lengths[first + row] ?? 0;
-        for (let head = 0; head < kvHeads; head++) {
-          const start = (row * kvHeads + head) * stride * headDim;
-          const to = (((first + row) * kvHeads + head) * this.#capacity + length) * headDim;
-          buffer.set(from.subarray(start, start + count * headDim), to);
-        }
-      }
-    }
-    for (const [row, count] of counts.entries()) {
-      this.lengths[first + row] = (this.lengths[first + row] ?? 0) + count;
-    }
-  }
-
-  #reserve(rows: number, length: number): void {
+  /** Room for so many rows of such a length, so that it does not grow on the way there. */
+  reserve(rows: number, length: number): void {
     if (rows <= this.#allocatedRows && length <= this.#capacity) return;
     const { layers, kvHeads, headDim } = this.#shape;
     const capacity = Math.max(this.#capacity, positionsFor(length));
@@ -141,6 +124,24 @@ export class KvCache {
       }
       return buffer;
     });
+  }
+
+  #write({ stride, part }: KvBlock, first: number, counts: readonly number[]): void {
+    const { kvHeads, headDim } = this.#shape;
+    for (const [index, buffer] of this.#buffers.entries()) {
+      const from = part(index);
+      for (const [row, count] of counts.entries()) {
+        const length = this.lengths[first + row] ?? 0;
+        for (let head = 0; head < kvHeads; head++) {
+          const start = (row * kvHeads + head) * stride * headDim;
+          const to = (((first + row) * kvHeads + head) * this.#capacity + length) * headDim;
+          buffer.set(from.subarray(start, start + count * headDim), to);
+        }
+      }
+    }
+    for (const [row, count] of counts.entries()) {
+      this.lengths[first + row] = (this.lengths[first + row] ?? 0) + count;
+    }
   }
 
   #clear(): void {

@@ -1,5 +1,5 @@
 import { positionsFor, type KvCache } from "./kv-cache.ts";
-import { CHUNK, type KvDecoderGraph, type Prefilled, type StepLogits } from "./kv-decoder-graph.ts";
+import { CHUNK, type KvDecoderGraph, type StepLogits } from "./kv-decoder-graph.ts";
 import type { DecoderRow } from "./kv-decoder-row.ts";
 
 export interface BatchLimits {
@@ -27,7 +27,7 @@ interface Member {
  */
 export class KvDecoderBatch {
   readonly #graph: KvDecoderGraph;
-  readonly #cache: KvCache;
+  #cache: KvCache;
   readonly #limits: BatchLimits;
   readonly #vocabSize: number;
   #waiting: Member[] = [];
@@ -113,23 +113,28 @@ export class KvDecoderBatch {
 
   async #join(joining: readonly Member[]): Promise<void> {
     const prompts = joining.map(({ row }) => row.promptIds);
-    const { block, ...logits } = await this.#prefill(prompts);
+    const logits = await this.#prefill(prompts);
     this.#running.push(...joining);
-    this.#cache.add(
-      block,
-      prompts.map(({ length }) => length),
-    );
     this.#take(logits, this.#running.length - joining.length, joining.length);
   }
 
-  #prefill(prompts: readonly (readonly number[])[]): Promise<Prefilled> {
+  /** The cache has the rows of the prompts behind its others afterwards. */
+  async #prefill(prompts: readonly (readonly number[])[]): Promise<StepLogits> {
+    const lengths = prompts.map(({ length }) => length);
     const [first = []] = prompts;
-    return first.length <= CHUNK
-      ? this.#graph.prefill(prompts)
-      : this.#graph.prefillLong(first, async () => {
-          if (this.#running.length > 0) await this.#step();
-          this.#sayProgress();
-        });
+    if (first.length <= CHUNK) {
+      const { block, ...logits } = await this.#graph.prefill(prompts);
+      this.#cache.add(block, lengths);
+      return logits;
+    }
+    const { cache, ...logits } = await this.#graph.prefillLong(first, async () => {
+      if (this.#running.length > 0) await this.#step();
+      this.#sayProgress();
+    });
+    // A long past is not held twice where nothing forces it.
+    if (this.#cache.rows === 0) this.#cache = cache;
+    else this.#cache.add(cache.block(), lengths);
+    return logits;
   }
 
   #sayProgress(): void {

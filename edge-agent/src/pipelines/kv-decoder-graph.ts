@@ -56,11 +56,15 @@ export class KvDecoderGraph {
   }
 
   /**
-   * The same for one prompt of any length, chunk by chunk.
+   * The same for one prompt of any length, chunk by chunk, in a cache of its own.
    * @param onChunk called, and waited for, after each chunk but the last
    */
-  async prefillLong(prompt: readonly number[], onChunk: () => Promise<void> | void): Promise<Prefilled> {
+  async prefillLong(
+    prompt: readonly number[],
+    onChunk: () => Promise<void> | void,
+  ): Promise<StepLogits & { readonly cache: KvCache }> {
     const cache = this.newCache();
+    cache.reserve(1, prompt.length + 1);
     const { block, ...first } = await this.prefill([prompt.slice(0, CHUNK)]);
     cache.add(block, [Math.min(CHUNK, prompt.length)]);
     let logits: StepLogits = first;
@@ -73,7 +77,7 @@ export class KvDecoderGraph {
       cache.append(this.#blockOf(outputs, 1, ids.length), ids.length);
       logits = logitsOf(outputs);
     }
-    return { ...logits, block: cache.block() };
+    return { ...logits, cache };
   }
 
   /** The next token of every row of the cache, which takes it in. */

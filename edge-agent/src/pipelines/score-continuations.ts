@@ -16,9 +16,7 @@ export async function scoreContinuations(
   promptIds: readonly number[],
   continuations: readonly (readonly number[])[],
 ): Promise<readonly ContinuationScore[]> {
-  const { block, ...after } = await graph.prefillLong(promptIds, () => undefined);
-  const cache = graph.newCache();
-  cache.add(block, [promptIds.length]);
+  const { cache, ...after } = await graph.prefillLong(promptIds, () => undefined);
   const scores: ContinuationScore[] = [];
   for (const ids of continuations) {
     let logprob = ids.length === 0 ? 0 : logprobAt(after, vocabSize, 0, ids[0] ?? 0);
