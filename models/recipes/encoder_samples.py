@@ -31,6 +31,28 @@ MODELS_OF = {
     "minilm-l6-v2": (ENGLISH, ("int8", "fp32"), minilm.MAX_TOKENS, [], 0),
     "e5-small": ([*ENGLISH[:3], *CHINESE], ("int8", "int4"), e5.MAX_TOKENS, e5.PREFIXES, e5.PAD),
 }
+SENTENCES = [
+    "The room was clean and the staff could not have been kinder.",
+    "It broke after two days, and nobody answers the phone.",
+    "Not bad at all: I'd come back.",
+    "I expected a lot more from this director.",
+    "Waste of money!!!",
+    "Great value, works as described 👍",
+]
+QUESTIONS = [
+    ("国际油价上涨，各大交易所的股票普遍下跌。", ["经济", "体育", "医疗"], False),
+    ("主队在加时赛攻入两球，赢得了冠军。", ["经济", "体育", "医疗"], False),
+    ("客房很脏，前台态度也差。", ["正面", "负面"], False),
+    ("The central bank raised interest rates again.", ["economy", "sports", "medicine"], False),
+    ("She scored twice in extra time and won the cup.", ["economy", "sports", "medicine"], False),
+    ("The striker's transfer fee is the highest a club has ever paid.", ["economy", "sports", "cooking"], True),
+]
+
+
+def _write_cases(model: str, head: str, cases: list[dict]) -> None:
+    lines = [" " + json.dumps(case, ensure_ascii=False) for case in cases]
+    text = f'{{\n{head},\n"cases": [\n' + ",\n".join(lines) + "\n]}\n"
+    (MODELS / model / "vectors.json").write_text(text, encoding="utf8")
 
 
 def rewrite_encoder_vectors() -> None:
@@ -49,6 +71,42 @@ def rewrite_encoder_vectors() -> None:
             for case, row, embedding in zip(cases, ids, embeddings):
                 case["ids"] = row
                 case.setdefault("embeddings", {})[variant] = np.round(embedding, 4).tolist()
-        lines = [" " + json.dumps(case, ensure_ascii=False) for case in cases]
-        text = '{\n"leastCosine": 0.9995,\n"cases": [\n' + ",\n".join(lines) + "\n]}\n"
-        (MODELS / model / "vectors.json").write_text(text, encoding="utf8")
+        head = '"leastCosine": 0.9995'
+        if model == "e5-small":
+            zero_shot = json.dumps({"tolerance": 0.02, "cases": zero_shot_cases()}, ensure_ascii=False, indent=1)
+            head += f',\n"zeroShot": {zero_shot}'
+        _write_cases(model, head, cases)
+
+
+def rewrite_english_sentiment_vectors() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = files_of("en-sentiment", Path(scratch))
+        tokens = Tokens((folder / "tokenizer.json").read_text(encoding="utf8"), e5.MAX_TOKENS, e5.PREFIXES[0])
+        session = session_of(folder / "model.onnx")
+        probabilities = run(session, [tokens.ids(text) for text in SENTENCES], e5.PAD)
+    cases = [
+        {"text": text, "probabilities": np.round(row.astype(float), 4).tolist()}
+        for text, row in zip(SENTENCES, probabilities)
+    ]
+    _write_cases("en-sentiment", '"tolerance": 0.01', cases)
+
+
+def zero_shot_cases() -> list[dict]:
+    """Scores in the order of the labels, as zero_shot.py says."""
+    from .en_sentiment import embeddings_of
+    from .zero_shot import log_softmax
+
+    choices, cases = json.loads(e5.ZERO_SHOT.read_text(encoding="utf8")), []
+    for text, labels, several in QUESTIONS:
+        choice = choices["han" if any("\u4e00" <= letter <= "\u9fff" for letter in "".join(labels)) else "other"]
+        sentences = [choice["hypothesis"].replace("{}", label) for label in [*labels, choice["other"]]]
+        embedding, *hypotheses = normalized(embeddings_of([text, *sentences]))
+        *cosines, other = np.stack(hypotheses) @ embedding
+        if several:
+            odds = choice["slope"] * (np.array(cosines) - other) + choice["offset"]
+            scores = 1 / (1 + np.exp(-odds))
+        else:
+            scores = np.exp(log_softmax(np.array([cosines]) / choice["temperature"]))[0]
+        rounded = np.round(scores.astype(float), 4).tolist()
+        cases.append({"text": text, "labels": labels, "multiLabel": several, "scores": rounded})
+    return cases

