@@ -99,7 +99,11 @@ class Head:
 def fit(embeddings: np.ndarray, labels: np.ndarray, penalty: float) -> Head:
     mean, deviation = embeddings.mean(0), embeddings.std(0)
     columns = np.hstack([(embeddings - mean) / deviation, np.ones((len(labels), 1))])
-    learned = minimize_logistic(columns, labels, penalty)
+    return folded(minimize_logistic(columns, labels, penalty), mean, deviation)
+
+
+def folded(learned: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> Head:
+    """The head for embeddings as they are, of one learned on standardised ones."""
     weights = learned[:-1] / deviation
     return Head(weights, float(learned[-1] - mean @ weights))
 
