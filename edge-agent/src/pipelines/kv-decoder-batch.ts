@@ -11,6 +11,8 @@ export interface BatchLimits {
 
 /** Prompts run together while the longest of them is no longer than this times the shortest. */
 const MAX_PADDING = 1.35;
+/** Of prompts together, padding included: beyond it a run gains nothing more, and only takes memory. */
+const MAX_PREFILL_TOKENS = 512;
 
 interface Member {
   readonly row: DecoderRow;
@@ -94,6 +96,7 @@ export class KvDecoderBatch {
       const { length } = member.row.promptIds;
       if (joining.length > 0 && Math.max(longest, length) > CHUNK) continue;
       if (Math.max(longest, length) > MAX_PADDING * Math.min(shortest, length)) continue;
+      if ((joining.length + 1) * Math.max(longest, length) > MAX_PREFILL_TOKENS && joining.length > 0) break;
       if (!this.#hasRoom([...joining, member])) break;
       longest = Math.max(longest, length);
       shortest = Math.min(shortest, length);

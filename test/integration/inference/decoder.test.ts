@@ -78,7 +78,7 @@ describe("a batch", () => {
   });
 
   test("takes a long prompt in chunks while its neighbours go on, with the same answers", async () => {
-    const long = `${"The keeper lights the lamp. ".repeat(90)} Who lights the lamp?`;
+    const long = `${"The keeper lights the lamp. ".repeat(50)} Who lights the lamp?`;
     const items = [
       item("Hi", { maxNewTokens: 16 }),
       item(long, { maxNewTokens: 4 }),
@@ -86,7 +86,7 @@ describe("a batch", () => {
     ];
     const alone: Generation[] = [];
     for (const one of items) alone.push(...(await generate([one])));
-    expect(alone[1]?.prompt_tokens).toBeGreaterThan(512);
+    expect(alone[1]?.prompt_tokens).toBeGreaterThan(256);
     expect(await generate(items)).toEqual(alone);
   });
 
