@@ -1,3 +1,4 @@
+import { bestLabels } from "./labels.ts";
 import { lookUp, type CharCnnClassifierConfig } from "./config.ts";
 import {
   EMPTY_TEXT,
@@ -61,14 +62,15 @@ export class CharCnnClassifier implements Pipeline {
     return floatsOf(outputs, output);
   }
 
-  #resultOf(probabilities: Float32Array, { topK }: Parameters): PipelineResult {
-    const labels = this.#config.labels
-      .map((label, index) => ({ label, score: roundScore(probabilities[index] ?? 0) }))
-      .sort((a, b) => b.score - a.score);
+  #resultOf(probabilities: Float32Array, parameters: Parameters): PipelineResult {
+    const labels = this.#config.labels.map((label, index) => ({
+      label,
+      score: roundScore(probabilities[index] ?? 0),
+    }));
     return {
       output: {
         type: "text-classification",
-        labels: labels.slice(0, topK ?? labels.length),
+        labels: bestLabels(labels, parameters),
         scoreSource: "probability",
       },
     };
