@@ -15,6 +15,7 @@ import {
   formatQuantity,
   hasErrorCode,
   modelSpecSchema,
+  parseQuantityBytes,
   type ModelFile,
   type ModelSpec,
   type ModelVariant,
@@ -63,8 +64,9 @@ export async function pushModel(io: CliIo, directory: string, options: PushOptio
   const report = await checkModel(io, directory, options);
   const files = await listFiles(directory);
   const measured = report.memoryBytes ?? 0;
-  const memory =
-    options.memory ?? formatQuantity(Math.ceil((measured * 1.1) / MEMORY_STEP_BYTES) * MEMORY_STEP_BYTES);
+  const enough = Math.ceil((measured * 1.1) / MEMORY_STEP_BYTES) * MEMORY_STEP_BYTES;
+  // What was measured is a short text; `models import` has counted the cache of a full context.
+  const memory = options.memory ?? formatQuantity(Math.max(enough, draft.memoryBytes));
   say(io, `memory: ${formatQuantity(measured)} measured, ${memory} to be reserved`);
   const variant: ModelVariant = {
     ...draft.variant,
@@ -90,6 +92,8 @@ interface Draft {
   readonly name: string;
   readonly spec: Partial<ModelSpec>;
   readonly variant: Pick<ModelVariant, "name" | "contextLength" | "precision">;
+  /** That model.yaml declares; 0 without one. */
+  readonly memoryBytes: number;
 }
 
 /** From flags, then model.yaml as `models import` writes it, then pipeline.json. */
@@ -116,6 +120,7 @@ async function readDraft(directory: string, options: PushOptions): Promise<Draft
       contextLength,
       ...(precision !== undefined && { precision }),
     },
+    memoryBytes: first === undefined ? 0 : parseQuantityBytes(first.memory),
   };
 }
 

@@ -35,7 +35,7 @@ import { itemOutputOf } from "./results.ts";
 import { Scheduler } from "./scheduler.ts";
 import { ServedModel, type ModelOnDisk } from "./served-model.ts";
 
-/** Of model.onnx: above it, weights in every process would cost more than runs in parallel gain. */
+/** Of the graph and its weights: above it, weights in every process would cost more than runs in parallel gain. */
 const LARGE_MODEL_BYTES = 100_000_000;
 const LOAD_SILENCE_MS = 300_000;
 const DEFAULT_ITEM_TIMEOUT_MS = 60_000;
@@ -388,8 +388,11 @@ const ITEM_FAILURES: ReadonlySet<string> = new Set([
 ]);
 
 async function graphBytes(model: ModelOnDisk): Promise<number> {
+  const graph = path.join(model.directory, "model.onnx");
+  // Weights that are too large for the graph's file.
+  const beside = await stat(`${graph}.data`).catch(() => undefined);
   try {
-    return (await stat(path.join(model.directory, "model.onnx"))).size;
+    return (await stat(graph)).size + (beside?.size ?? 0);
   } catch (cause) {
     throw new AutoglmError("ModelLoadFailed", "model.onnx is missing", { cause });
   }
