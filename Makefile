@@ -50,7 +50,7 @@ bench: ## Measure speed as ratios to raw onnxruntime-node and others, side by si
 
 .PHONY: models
 models: ## Make the sample models, training included, and print their quality on held-out data
-	@hack/need python3
+	@hack/need python3 npm
 	@models/build demo
 	@models/build train
 
