@@ -18,12 +18,18 @@ export interface SamplerOptions {
 
 /** exp of this is 9e-14: all tokens below it together weigh nothing that a float32 would show. */
 const NEGLIGIBLE = -30;
+/** Buckets of likelihood per unit of the exponent: the nucleus ends in one of them, and only that one is sorted. */
+const BUCKETS_PER_UNIT = 32;
+const BUCKETS = 1 - NEGLIGIBLE * BUCKETS_PER_UNIT;
 
 export class Sampler {
   readonly #options: SamplerOptions;
   readonly #random: () => number;
   /** Tokens that occurred, with the logit that the model gave them at this step. */
   readonly #seen = new Map<number, number>();
+  /** exp of the scaled logit below the largest; 0 for what is not sampled from. */
+  #weights = new Float64Array(0);
+  #buckets = new Uint16Array(0);
 
   constructor(options: SamplerOptions, promptIds: readonly number[]) {
     this.#options = options;
@@ -53,42 +59,68 @@ export class Sampler {
   #sample(logits: Float32Array, top: number): number {
     const { temperature, topK, topP } = this.#options;
     const least = topK > 0 && topK < logits.length ? nthLargest(logits, topK) : -Infinity;
-    const ids: number[] = [];
-    const weights: number[] = [];
+    if (this.#weights.length !== logits.length) {
+      this.#weights = new Float64Array(logits.length);
+      this.#buckets = new Uint16Array(logits.length);
+    }
+    const weights = this.#weights;
+    const buckets = this.#buckets;
     let total = 0;
     for (let id = 0; id < logits.length; id++) {
       const logit = logits[id] ?? -Infinity;
       const exponent = (logit - top) / temperature;
-      if (logit < least || exponent < NEGLIGIBLE) continue;
+      if (logit < least || exponent < NEGLIGIBLE) {
+        weights[id] = 0;
+        continue;
+      }
       const weight = Math.exp(exponent);
-      ids.push(id);
-      weights.push(weight);
+      weights[id] = weight;
+      buckets[id] = -exponent * BUCKETS_PER_UNIT;
       total += weight;
     }
-    return topP < 1 ? this.#drawFromNucleus(ids, weights, topP * total) : this.#draw(ids, weights, total);
+    return this.#draw(topP < 1 ? this.#keepNucleus(topP * total) : total);
   }
 
-  #drawFromNucleus(ids: readonly number[], weights: readonly number[], mass: number): number {
-    // Tokens of at most this weight hold no more than the rest of the mass all together: the nucleus is among the others.
-    const floor = ((1 / this.#options.topP - 1) * mass) / weights.length;
-    const weightOf = (position: number) => weights[position] ?? 0;
-    const likely = [...weights.keys()].filter((position) => weightOf(position) > floor);
-    likely.sort((a, b) => weightOf(b) - weightOf(a) || a - b);
-    let held = 0;
-    let size = 0;
-    while (size < likely.length && held < mass) held += weightOf(likely[size++] ?? 0);
-    const nucleus = likely.slice(0, size);
-    const idOf = (position: number) => ids[position] ?? 0;
-    return this.#draw(nucleus.map(idOf), nucleus.map(weightOf), held);
-  }
-
-  #draw(ids: readonly number[], weights: readonly number[], total: number): number {
-    let left = this.#random() * total;
-    for (const [position, weight] of weights.entries()) {
-      left -= weight;
-      if (left < 0) return ids[position] ?? 0;
+  /** Sets the weights outside of the smallest set that holds the mass to 0. @returns what the set holds */
+  #keepNucleus(mass: number): number {
+    const weights = this.#weights;
+    const buckets = this.#buckets;
+    const held = new Float64Array(BUCKETS);
+    for (let id = 0; id < weights.length; id++) {
+      const weight = weights[id] ?? 0;
+      const bucket = buckets[id] ?? 0;
+      if (weight > 0) held[bucket] = (held[bucket] ?? 0) + weight;
     }
-    return ids[0] ?? 0;
+    let sum = 0;
+    let last = 0;
+    while (last < BUCKETS - 1 && sum + (held[last] ?? 0) < mass) sum += held[last++] ?? 0;
+    const border: number[] = [];
+    for (let id = 0; id < weights.length; id++) {
+      if (weights[id] === 0) continue;
+      const bucket = buckets[id] ?? 0;
+      if (bucket === last) border.push(id);
+      else if (bucket > last) weights[id] = 0;
+    }
+    border.sort((a, b) => (weights[b] ?? 0) - (weights[a] ?? 0) || a - b);
+    for (const id of border) {
+      if (sum >= mass) weights[id] = 0;
+      else sum += weights[id] ?? 0;
+    }
+    return sum;
+  }
+
+  #draw(total: number): number {
+    let left = this.#random() * total;
+    let last = 0;
+    for (let id = 0; id < this.#weights.length; id++) {
+      const weight = this.#weights[id] ?? 0;
+      if (weight === 0) continue;
+      left -= weight;
+      if (left < 0) return id;
+      last = id;
+    }
+    // Rounding may leave a crumb behind the last of them.
+    return last;
   }
 }
 
