@@ -230,9 +230,15 @@ def gguf_tensors(config: dict, tensors: dict[str, np.ndarray], fused: bool) -> d
 
 
 def write_gguf(
-    file: Path, config: dict, tensors: dict[str, np.ndarray], kind: str, fused: bool = False
+    file: Path,
+    config: dict,
+    tensors: dict[str, np.ndarray],
+    kind: str,
+    fused: bool = False,
+    blocks: dict[str, np.ndarray] | None = None,
 ) -> None:
-    """@param kind: type of the matrices, by gguf's name, such as Q8_0; vectors are F32 as in real files"""
+    """@param kind: type of the matrices, by gguf's name, such as Q8_0; vectors are F32 as in real files
+    @param blocks: bytes of matrices by their name in the file, for types that the package can read and not write"""
     import gguf
 
     names = {"GlmForCausalLM": "chatglm", "Glm4ForCausalLM": "glm4", "LlamaForCausalLM": "llama"}
@@ -265,7 +271,8 @@ def write_gguf(
         if value.ndim == 1:
             writer.add_tensor(name, value)
         else:
-            writer.add_tensor(name, gguf.quantize(value, quantization), raw_dtype=quantization)
+            raw = blocks[name] if blocks else gguf.quantize(value, quantization)
+            writer.add_tensor(name, raw, raw_dtype=quantization)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

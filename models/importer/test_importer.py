@@ -134,6 +134,32 @@ class Logits(Importing):
                     package = self.convert(file)
                     self.close(package, logits_of(config, gguf_values(tensors, config, kind), IDS), 1e-4)
 
+    def test_gguf_blocks_of_k_types(self):
+        """Random blocks as llama.cpp lays them out; what they mean is what the gguf package makes of them."""
+        import gguf
+
+        # Where the fp16 scales of a block of 256 are.
+        for kind, scales in (("Q4_K", (0, 2)), ("Q5_K", (0, 2)), ("Q6_K", (208,))):
+            with self.subTest(kind), changed(made, WIDTH=256, FEED=256):
+                config = {**made.CONFIGS["glm-edge"], "hidden_size": 256, "intermediate_size": 256}
+                config["num_attention_heads"], config["head_dim"] = 8, 32
+                tensors, blocks = made.tensors_of(config), {}
+                quantization = gguf.GGMLQuantizationType[kind]
+                rng = np.random.default_rng(3)
+                for name, place in zip(tensors, made.gguf_tensors(config, tensors, fused=False)):
+                    if tensors[name].ndim == 1:
+                        continue
+                    shape = gguf.quant_shape_to_byte_shape(tensors[name].shape, quantization)
+                    size = gguf.GGML_QUANT_SIZES[quantization][1]
+                    raw = rng.integers(0, 256, (shape[0], shape[1] // size, size), np.uint8)
+                    for at in scales:
+                        raw[..., at : at + 2] = np.frombuffer(np.float16(1e-4).tobytes(), np.uint8)
+                    blocks[place] = raw.reshape(shape)
+                    tensors[name] = gguf.dequantize(blocks[place], quantization)
+                file = self.folder / f"{kind}.gguf"
+                made.write_gguf(file, config, tensors, kind, blocks=blocks)
+                self.close(self.convert(file), logits_of(config, tensors, IDS), 1e-4)
+
     def test_rows_of_a_batch_give_what_each_gives_alone(self):
         config = made.CONFIGS["glm4-0414"]
         made.write_folder(self.folder / "source", config, made.tensors_of(config))
