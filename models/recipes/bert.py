@@ -72,7 +72,11 @@ class Encoder:
 
     def _norm(self, wire: str, name: str, output: str) -> str:
         scale, bias = self.weight(name)
-        inputs = [wire, self.graph.constant(f"{name}.scale", scale), self.graph.constant(f"{name}.bias", bias)]
+        inputs = [
+            wire,
+            self.graph.constant(f"{name}.scale", scale),
+            self.graph.constant(f"{name}.bias", bias),
+        ]
         return self.graph.node("LayerNormalization", inputs, output, axis=-1, epsilon=self.shape.epsilon)
 
     def _embeddings(self) -> str:

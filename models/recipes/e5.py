@@ -149,7 +149,9 @@ class Weights:
         full = self.full_tokenizer
         vocabulary = full["model"]["vocab"]
         new_ids = {old: new for new, old in enumerate(self.kept)}
-        added = [entry | {"id": new_ids[entry["id"]]} for entry in full["added_tokens"] if entry["id"] in new_ids]
+        added = [
+            entry | {"id": new_ids[entry["id"]]} for entry in full["added_tokens"] if entry["id"] in new_ids
+        ]
         model = full["model"] | {"vocab": [vocabulary[index] for index in self.kept]}
         return full | {"model": model, "added_tokens": added}
 

@@ -154,5 +154,10 @@ def build(folder: Path) -> None:
     variant.mkdir(parents=True, exist_ok=True)
     graph.save(variant / "model.onnx")
     e5.write_tokenizer(weights, variant)
-    pipeline = {"kind": "text-encoder-classifier", **e5.inputs_of_pipeline(), "output": output, "labels": LABELS}
+    pipeline = {
+        "kind": "text-encoder-classifier",
+        **e5.inputs_of_pipeline(),
+        "output": output,
+        "labels": LABELS,
+    }
     (variant / "pipeline.json").write_text(json.dumps(pipeline) + "\n", encoding="utf8")

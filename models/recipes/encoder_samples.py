@@ -45,7 +45,11 @@ QUESTIONS = [
     ("客房很脏，前台态度也差。", ["正面", "负面"], False),
     ("The central bank raised interest rates again.", ["economy", "sports", "medicine"], False),
     ("She scored twice in extra time and won the cup.", ["economy", "sports", "medicine"], False),
-    ("The striker's transfer fee is the highest a club has ever paid.", ["economy", "sports", "cooking"], True),
+    (
+        "The striker's transfer fee is the highest a club has ever paid.",
+        ["economy", "sports", "cooking"],
+        True,
+    ),
 ]
 
 
@@ -73,7 +77,9 @@ def rewrite_encoder_vectors() -> None:
                 case.setdefault("embeddings", {})[variant] = np.round(embedding, 4).tolist()
         head = '"leastCosine": 0.9995'
         if model == "e5-small":
-            zero_shot = json.dumps({"tolerance": 0.02, "cases": zero_shot_cases()}, ensure_ascii=False, indent=1)
+            zero_shot = json.dumps(
+                {"tolerance": 0.02, "cases": zero_shot_cases()}, ensure_ascii=False, indent=1
+            )
             head += f',\n"zeroShot": {zero_shot}'
         _write_cases(model, head, cases)
 
@@ -98,7 +104,9 @@ def zero_shot_cases() -> list[dict]:
 
     choices, cases = json.loads(e5.ZERO_SHOT.read_text(encoding="utf8")), []
     for text, labels, several in QUESTIONS:
-        choice = choices["han" if any("\u4e00" <= letter <= "\u9fff" for letter in "".join(labels)) else "other"]
+        choice = choices[
+            "han" if any("\u4e00" <= letter <= "\u9fff" for letter in "".join(labels)) else "other"
+        ]
         sentences = [choice["hypothesis"].replace("{}", label) for label in [*labels, choice["other"]]]
         embedding, *hypotheses = normalized(embeddings_of([text, *sentences]))
         *cosines, other = np.stack(hypotheses) @ embedding

@@ -86,7 +86,9 @@ def words_of(table: np.ndarray) -> Words:
     def words(graph: GraphBuilder, ids: str, output: str) -> str:
         rows = graph.node("Gather", [graph.constant("word.int8", integers.T), ids], f"{output}.int8")
         widened = graph.node("Cast", [rows], f"{output}.widened", to=FLOAT)
-        factors = graph.node("Gather", [graph.constant("word.scales", scales[:, None]), ids], f"{output}.scales")
+        factors = graph.node(
+            "Gather", [graph.constant("word.scales", scales[:, None]), ids], f"{output}.scales"
+        )
         return graph.node("Mul", [widened, factors], output)
 
     return words

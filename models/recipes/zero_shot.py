@@ -16,8 +16,8 @@ import numpy as np
 
 from .bigrams import minimize_logistic
 from .e5 import ZERO_SHOT
-from .en_sentiment import CLEAR_RATING, embeddings_of, interval
 from .embedding import normalized
+from .en_sentiment import CLEAR_RATING, embeddings_of, interval
 from .reviews import key_of, load_reviews, normalize
 from .snippets import load_snippets
 from .sources import download
@@ -56,17 +56,16 @@ SOURCE_LABELS = {
 _TEMPERATURES = np.geomspace(0.004, 0.2, 60)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Task:
-    """Texts with one right label each; `parts` says which are for validation and which for test."""
+    """Embeddings of texts with one right label each; `parts` says which are for validation and which for test."""
 
     name: str
     language: str
     labels: list[str]
-    texts: list[str]
     right: np.ndarray
     parts: np.ndarray
-    embeddings: np.ndarray = None
+    embeddings: np.ndarray
 
     def cosines(self, labels: np.ndarray, part: str) -> tuple[np.ndarray, np.ndarray]:
         rows = self.parts == part
@@ -74,10 +73,10 @@ class Task:
 
 
 def _task(name: str, language: str, labels: list[str], rows: list[tuple[str, str, str]]) -> Task:
+    """Of texts with their label and part."""
     texts, right, parts = zip(*rows)
-    return Task(
-        name, language, labels, list(texts), np.array([labels.index(label) for label in right]), np.array(parts)
-    )
+    indices = np.array([labels.index(label) for label in right])
+    return Task(name, language, labels, indices, np.array(parts), _embedded(list(texts)))
 
 
 def _topics(language: str) -> Task:
@@ -216,11 +215,7 @@ def figures(task: Task, choice: dict) -> dict:
 def measure(update: bool) -> list[tuple[str, str, dict]]:
     """(language, task, figures); with `update`, chooses anew and rewrites zero-shot.json first."""
     tasks = load_tasks()
-    for task in tasks:
-        task.embeddings = _embedded(task.texts)
-    by_language = {
-        language: [task for task in tasks if task.language == language] for language in HYPOTHESES
-    }
+    by_language = {language: [task for task in tasks if task.language == language] for language in HYPOTHESES}
     if update:
         choices = {KEYS[language]: fit(language, group) for language, group in by_language.items()}
         text = json.dumps(choices, ensure_ascii=False, indent=1)
