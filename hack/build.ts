@@ -64,6 +64,19 @@ export async function buildPrograms(options: BuildOptions = {}): Promise<Readonl
     });
     // The operator looks for its library of prompts beside its own file.
     if (name === "operator") await cp(join(ROOT, "prompts"), join(folder, "prompts"), { recursive: true });
+    // So does the agent for the network of its gate.
+    if (name === "edge-agent") {
+      for (const file of ["model.onnx", "pipeline.json"]) {
+        await cp(join(ROOT, "models/gate", file), join(folder, "gate", file));
+      }
+    }
+    // And the command line for the converter of checkpoints.
+    if (name === "cli") {
+      for (const part of ["build", "requirements.txt", "importer"])
+        await cp(join(ROOT, "models", part), join(folder, "models", part), { recursive: true });
+      for (const module of ["__init__.py", "groups.py", "cache.py", "onnx_graph.py"])
+        await cp(join(ROOT, "models/recipes", module), join(folder, "models/recipes", module));
+    }
     await writeFile(join(folder, "package.json"), '{ "type": "module" }\n');
     mains.set(name, join(folder, "main.js"));
   }
