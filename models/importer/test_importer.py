@@ -209,9 +209,9 @@ class Packages(Importing):
         self.assertEqual(names, {"model.onnx", "pipeline.json", "tokenizer.json", "tokenizer_config.json"})
         for file in variant["files"]:
             self.assertEqual(file["sizeBytes"], (package / file["path"]).stat().st_size)
-        # Both sources of end tokens, once each.
+        # Of config.json, and what a GLM's tokenizer has besides, once each.
         pipeline = json.loads((package / "pipeline.json").read_text())
-        self.assertEqual(pipeline["eosTokenIds"], [257, 259])
+        self.assertEqual(pipeline["eosTokenIds"], [257, 259, 262])
         self.assertFalse([path for path in self.folder.iterdir() if path.name.startswith(".import-")])
 
     def test_memory_grows_with_context_by_the_cache(self):
@@ -234,6 +234,8 @@ class Packages(Importing):
         self.assertEqual([token["content"] for token in tokenizer["added_tokens"]], made.CONTROLS)
         settings = json.loads((package / "tokenizer_config.json").read_text())
         self.assertEqual(settings, {"eos_token": "<|endoftext|>", "chat_template": made.TEMPLATE})
+        pipeline = json.loads((package / "pipeline.json").read_text())
+        self.assertEqual(pipeline["eosTokenIds"], [257, 259, 262])
 
     def test_a_template_in_a_file_of_its_own_is_taken(self):
         config = made.CONFIGS["glm-edge"]

@@ -128,14 +128,18 @@ def _byte_level(use_regex: bool) -> dict:
     return {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": use_regex}
 
 
+_GLM_ENDS = ("<|endoftext|>", "<|user|>", "<|observation|>")
+
+
 def end_tokens(checkpoint: Checkpoint, files: dict[str, dict]) -> list[int]:
     """Of the checkpoint's configuration and of its tokenizer together. @raises ImportRefused when there is none"""
     found = list(checkpoint.end_tokens())
     name = files["tokenizer_config.json"].get("eos_token")
     name = name.get("content") if isinstance(name, dict) else name
     added = {token["content"]: token["id"] for token in files["tokenizer.json"].get("added_tokens", [])}
-    if name in added:
-        found.append(added[name])
+    # GGUF names one or two; a GLM ends its turn by beginning another's.
+    turns = _GLM_ENDS if checkpoint.architecture.name.startswith("Glm") else ()
+    found += [added[token] for token in (name, *turns) if token in added]
     if not found:
         raise ImportRefused(
             f"{checkpoint.file}: no end token is named, so an answer would never end; "
