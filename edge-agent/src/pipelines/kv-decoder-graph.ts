@@ -32,8 +32,8 @@ const SCORE_OUTPUTS = ["logits", "log_normalizer"];
  *         appended [2 × layers, rows, kvHeads, tokens, headDim]
  *
  * What GroupQueryAttention can do sets the limits: many tokens of many rows without a past, one token of many rows with
- * one, many tokens with a past of one row alone. A row's logits are the same
- * whatever runs with it.
+ * one, many tokens with a past of one row alone. A row's logits are the
+ * same whatever runs with it.
  */
 export class KvDecoderGraph {
   readonly #session: Session;
