@@ -53,7 +53,8 @@ async function generate(
 }
 
 /** Logits are the same to the last bit, and so are the texts; a sum over the vocabulary may round otherwise. */
-const withoutScore = (outputs: readonly Generation[]) => outputs.map(({ score: _, ...rest }) => rest);
+const withoutScore = (outputs: readonly Generation[]) =>
+  outputs.map((output) => ({ ...output, score: null }));
 
 const QUESTIONS = [
   "What is the capital of France?",
