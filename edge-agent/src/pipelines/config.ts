@@ -1,5 +1,11 @@
 import { z } from "zod";
-import { imageClassifierConfigSchema, ocrConfigSchema } from "./media-config.ts";
+import {
+  ctcSpeechConfigSchema,
+  detectorConfigSchema,
+  dualTowerConfigSchema,
+  imageClassifierConfigSchema,
+  ocrConfigSchema,
+} from "./media-config.ts";
 import { spacyNerConfigSchema } from "./spacy-config.ts";
 import { list, table } from "./tables.ts";
 import { tensorConfigSchema } from "./tensor-contract.ts";
@@ -68,6 +74,9 @@ export const pipelineConfigSchema = z.discriminatedUnion("kind", [
   spacyNerConfigSchema,
   ocrConfigSchema,
   imageClassifierConfigSchema,
+  dualTowerConfigSchema,
+  detectorConfigSchema,
+  ctcSpeechConfigSchema,
   kvDecoderConfigSchema,
   textEncoderConfigSchema,
   textEncoderClassifierConfigSchema,

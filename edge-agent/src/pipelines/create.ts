@@ -43,6 +43,18 @@ export async function createPipeline(session: Session, files: PipelineFiles): Pr
       const { ImageClassifier } = await import("./image-classifier.ts");
       return ImageClassifier.create(session, config);
     }
+    case "dual-tower": {
+      const { DualTower } = await import("./dual-tower.ts");
+      return DualTower.create(session, config, files);
+    }
+    case "detector": {
+      const { Detector } = await import("./detector.ts");
+      return Detector.create(session, config);
+    }
+    case "ctc-speech": {
+      const { CtcSpeech } = await import("./ctc-speech.ts");
+      return new CtcSpeech(session, config);
+    }
     case "kv-decoder": {
       // Tokenizer and template engine are 20 MB that the other processes do without.
       const [{ KvDecoder }, { PromptedDecoder }] = await Promise.all([

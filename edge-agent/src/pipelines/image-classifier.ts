@@ -1,6 +1,7 @@
 import { activate } from "./activation.ts";
 import { blankImage } from "./image.ts";
 import { concatenated, viewsOf } from "./image-batch.ts";
+import { bestLabels } from "./labels.ts";
 import type { ImageClassifierConfig } from "./media-config.ts";
 import {
   floatsOf,
@@ -53,18 +54,14 @@ export class ImageClassifier implements Pipeline {
     });
   }
 
-  #resultOf(values: Float32Array, { topK, threshold = 0 }: PipelineItem["parameters"]): PipelineResult {
+  #resultOf(values: Float32Array, parameters: PipelineItem["parameters"]): PipelineResult {
     const { labels, activation } = this.#config;
     const probabilities = activate(values, activation);
-    const ranked = labels
-      .map((label, index) => ({ label, score: roundScore(probabilities[index] ?? 0) }))
-      .sort((a, b) => b.score - a.score);
-    const likely = ranked.slice(0, topK ?? DEFAULT_LABELS).filter(({ score }) => score >= threshold);
+    const scored = labels.map((label, index) => ({ label, score: roundScore(probabilities[index] ?? 0) }));
     return {
       output: {
         type: "image-classification",
-        // An answer has a label, however unsure.
-        labels: likely.length > 0 ? likely : ranked.slice(0, 1),
+        labels: bestLabels(scored, { ...parameters, topK: parameters.topK ?? DEFAULT_LABELS }),
         scoreSource: "probability",
       },
     };
