@@ -94,7 +94,7 @@ FROM --platform=$BUILDPLATFORM ${PYTHON_IMAGE} AS models-build
 WORKDIR /src
 ENV AUTOGLM_CACHE=/cache
 COPY models models
-RUN models/build demo
+RUN models/build all
 
 FROM ${COPY_IMAGE} AS models
 LABEL org.opencontainers.image.title="autoglm-models"

@@ -34,7 +34,7 @@ export type OfflineReport = z.infer<typeof reportSchema>;
 
 const lineSchema = z.union([
   z.object({ report: reportSchema }),
-  z.object({ error: z.object({ code: z.string(), message: z.string() }), item: z.undefined() }),
+  z.strictObject({ error: z.object({ code: z.string(), message: z.string() }) }),
   itemResultSchema,
 ]);
 

@@ -32,7 +32,7 @@ describe("generateFiles", () => {
     expect(reference).toMatch(/^\| `spec\.input` \| object \| required \|/m);
     expect(reference).toMatch(/^\| `spec\.placement\.tolerations\[\]\.operator` \| string \| `Equal` \|/m);
     expect(reference).toMatch(
-      /^\| `spec\.input` \| always \| set exactly one of inline, file and configMapRef \|/m,
+      /^\| `spec\.input` \| always \| set exactly one of inline, file, configMapRef, url, objectRef \|/m,
     );
   });
 

@@ -1,6 +1,6 @@
 import { InferenceSession, Tensor as OnnxTensor } from "onnxruntime-node";
 import { PipelineFailure } from "../pipelines/failure.ts";
-import type { Session, Tensor, TensorData } from "../pipelines/pipeline.ts";
+import type { GraphSignature, GraphTensor, Session, Tensor, TensorData } from "../pipelines/pipeline.ts";
 
 export type ExecutionProvider = "cpu" | "cuda";
 
@@ -60,11 +60,21 @@ function firstLine(cause: unknown): string {
   return message.split("\n", 1)[0]?.slice(0, 300) ?? "";
 }
 
+/** Sequences and maps are no tensors: no pipeline knows them. */
+function graphTensorOf(metadata: InferenceSession.ValueMetadata): readonly GraphTensor[] {
+  return metadata.isTensor ? [{ name: metadata.name, type: metadata.type, shape: metadata.shape }] : [];
+}
+
 class OnnxSession implements Session {
+  readonly signature: GraphSignature;
   readonly #session: InferenceSession;
 
   constructor(session: InferenceSession) {
     this.#session = session;
+    this.signature = {
+      inputs: session.inputMetadata.flatMap(graphTensorOf),
+      outputs: session.outputMetadata.flatMap(graphTensorOf),
+    };
   }
 
   int64(ids: ArrayLike<number>, dims: readonly number[]): Tensor {

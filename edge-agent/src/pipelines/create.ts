@@ -3,6 +3,7 @@ import { pipelineConfigSchema } from "./config.ts";
 import { PipelineFailure } from "./failure.ts";
 import { LacTagger } from "./lac-tagger.ts";
 import type { Pipeline, PipelineFiles, Session } from "./pipeline.ts";
+import { problemWithContract } from "./tensor-signature.ts";
 import { TensorPipeline } from "./tensor.ts";
 
 /**
@@ -21,8 +22,11 @@ export async function createPipeline(session: Session, files: PipelineFiles): Pr
   }
   const config = parsed.data;
   switch (config.kind) {
-    case "tensor":
+    case "tensor": {
+      const problem = session.signature && problemWithContract(config, session.signature);
+      if (problem !== undefined) throw new PipelineFailure("ModelLoadFailed", problem, { final: true });
       return new TensorPipeline(session, config);
+    }
     case "char-cnn-classifier":
       return new CharCnnClassifier(session, config);
     case "lac-tagger":

@@ -7,8 +7,23 @@ export interface Tensor {
   readonly data: unknown;
 }
 
+/** A tensor that a graph takes or gives; a size that it leaves open is a name. */
+export interface GraphTensor {
+  readonly name: string;
+  /** The runtime's own name of the datatype. */
+  readonly type: string;
+  readonly shape: readonly (number | string)[];
+}
+
+export interface GraphSignature {
+  readonly inputs: readonly GraphTensor[];
+  readonly outputs: readonly GraphTensor[];
+}
+
 /** A loaded graph; the port that keeps the runtime out of the pipelines. */
 export interface Session {
+  /** What the graph itself says that it takes and gives. */
+  readonly signature?: GraphSignature | undefined;
   int64(ids: ArrayLike<number>, dims: readonly number[]): Tensor;
   int32(values: ArrayLike<number>, dims: readonly number[]): Tensor;
   float32(values: Float32Array, dims: readonly number[]): Tensor;
