@@ -121,6 +121,8 @@ describe("a hosted model", () => {
 });
 
 describe("a gate", () => {
+  beforeAll(() => writeFileSync(join(keys, "test-key"), `${KEY}\n`));
+
   it("sends what the small model is unsure of to the hosted one, within the budget", async () => {
     const before = endpoint.requests.length;
     await installation.createTask("gated", {

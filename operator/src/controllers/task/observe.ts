@@ -197,10 +197,11 @@ export function currentWork(
   if (type === undefined || model === undefined || variant === undefined) return undefined;
   if (needsDocument && document.state !== "present") return undefined;
   const facts = resolveFactsOf(context, task, document);
-  const prompts = resolvePrompts(facts, type, model);
   const { gating } = task.spec;
   const deep = gating === undefined ? undefined : resolveDeepModel(facts, gating.model, type);
-  if ("isResolved" in prompts || (deep !== undefined && "isResolved" in deep)) return undefined;
+  if (deep !== undefined && "isResolved" in deep) return undefined;
+  const prompts = resolvePrompts(facts, type, model, deep?.model);
+  if ("isResolved" in prompts) return undefined;
   return buildWork({
     task,
     type,

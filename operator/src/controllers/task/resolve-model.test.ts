@@ -164,6 +164,8 @@ describe("the model behind the gate", () => {
       heldKeys: ["glm"],
     });
     expect(resolved).toMatchObject({
+      // The classifier takes none; the model behind it is asked in words.
+      prompts: [{ name: "classify-zh" }, { name: "classify-en" }],
       deep: { model: { metadata: { name: "glm-4-flash" } } },
       candidates: [{ bytes: 2 ** 30 + 64 * 2 ** 20, keyNames: ["glm"] }],
     });

@@ -35,13 +35,15 @@ export function typeOfPrompt({ task, prompts }: PromptFacts): TaskType | undefin
   return prompts.find((prompt) => prompt.name === name)?.spec.taskType;
 }
 
+/** @param deep the model behind the gate, which may be the one that is asked in words */
 export function resolvePrompts(
   facts: PromptFacts,
   type: TaskType,
   model: AutoGLMModel,
+  deep?: AutoGLMModel,
 ): { readonly prompts?: readonly WorkPrompt[] } | Refused {
   const given = facts.task.spec.prompt;
-  if (!generates(model)) {
+  if (!generates(model) && (deep === undefined || !generates(deep))) {
     if (given === undefined) return {};
     const { name } = model.metadata;
     return refused("PromptInvalid", `model ${name} takes no prompt: it does not generate text`, {

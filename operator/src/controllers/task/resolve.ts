@@ -108,12 +108,14 @@ function resolveType(facts: ResolveFacts): Resolution {
   if (only !== undefined && others.length === 0) return resolveModel(facts, only, "Model", found);
   const prompted = typeOfPrompt(facts);
   if (prompted !== undefined) return resolveModel(facts, prompted, "Prompt", found);
-  const recognised = recogniseTaskType(sampleOf(facts))?.type;
-  if (recognised !== undefined && serves?.includes(recognised) !== false) {
-    return resolveModel(facts, recognised, "Input", found);
+  const recognised = recogniseTaskType(sampleOf(facts));
+  if (recognised.isDecided && serves?.includes(recognised.type) !== false) {
+    return resolveModel(facts, recognised.type, "Input", found);
   }
-  return refused("TypeNotResolved", "type auto: neither the model nor the input decides on one type", {
-    hint: `create the task again with a type (${TASK_TYPES.join(", ")}), or with a model that serves one type`,
+  const candidates = recognised.isDecided ? [recognised.type] : recognised.candidates;
+  const message = `type auto: neither the model nor the input decides on one type; the input could be ${candidates.join(" or ")}`;
+  return refused("TypeNotResolved", message, {
+    hint: `create the task again with a type (${candidates.join(", ")}; all: ${TASK_TYPES.join(", ")}), or with a model that serves one type`,
     model: named,
     isFinal: named === undefined && task.spec.input.inline !== undefined,
   });
@@ -145,11 +147,11 @@ function resolveModel(
       ...known,
     });
   }
-  const prompts = resolvePrompts(facts, type, model);
-  if ("isResolved" in prompts) return { ...prompts, ...known };
   const { gating } = task.spec;
   const deep = gating === undefined ? undefined : resolveDeepModel(facts, gating.model, type);
   if (deep !== undefined && "isResolved" in deep) return { ...deep, ...known };
+  const prompts = resolvePrompts(facts, type, model, deep?.model);
+  if ("isResolved" in prompts) return { ...prompts, ...known };
   const outside = refuseOutside(task, model, deep);
   return outside === undefined
     ? resolveVariants(facts, { ...known, isResolved: true, ...chosen, model, ...prompts, deep })
