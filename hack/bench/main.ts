@@ -1,5 +1,5 @@
 /**
- * node hack/bench/main.ts [system] [serving] [--quick] [--check] [--rounds 5] [--tasks 30]
+ * node hack/bench/main.ts [system] [serving] [resilience] [generation] [--quick] [--check] [--rounds 5] [--tasks 30]
  *
  * `make bench`: every figure beside its baseline, measured in one run on one machine; without a name, all parts. Writes
  * `.autoglm-bench/report.json`. Exit code 0 whatever the figures are; with --check, 1 when one misses its goal or its range.
@@ -10,8 +10,11 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { down } from "../up/installation.ts";
 import { judge, rangesSchema, type Section } from "./figures.ts";
+import { measureGeneration } from "./generation.ts";
 import { renderJudgements, renderSection } from "./report.ts";
+import { measureResilience } from "./serving/resilience.ts";
 import { measureServing } from "./serving/serving.ts";
+import { layOutModel } from "./subjects.ts";
 import { measureSystem, siteDirOf } from "./system.ts";
 
 const OUT_DIR = resolve(".autoglm-bench");
@@ -33,6 +36,18 @@ const PARTS: Readonly<Record<string, (options: Options) => Promise<readonly Sect
       cellSeconds: isQuick ? 1.2 : 2.5,
       say,
     }),
+  resilience: async ({ isQuick }) => [
+    await measureResilience({
+      workDir: join(OUT_DIR, "resilience"),
+      seconds: isQuick ? 6 : 15,
+      say,
+    }),
+  ],
+  generation: async ({ isQuick }) => {
+    const { directory, contextLength } = layOutModel(join(OUT_DIR, "decoder"), "smollm2-135m-instruct").model;
+    const bench = { directory, contextLength, rounds: isQuick ? 2 : 5, tokens: isQuick ? 16 : 32, say };
+    return [await measureGeneration({ ...bench, requests: isQuick ? 300 : 10_000 })];
+  },
 };
 
 async function main(): Promise<number> {

@@ -105,7 +105,7 @@ const SOURCES = {
 } as const;
 
 /** The first variant, as the agent's model store lays it out. */
-function layOutModel(
+export function layOutModel(
   folder: string,
   name: string,
 ): { readonly model: ModelOnDisk; readonly graphBytes: number } {
