@@ -2,11 +2,11 @@
 # Builds the programs that hack/<module>/go.mod names in its `tool` block, once, into a cache folder whose
 # name is the hash of what pins them; prints that folder on stdout and its progress on stderr.
 #
-#   hack/go-tools.sh kubernetes|etcd|helm
+#   hack/go-tools.sh kubernetes|etcd|helm|s3
 #
 # Upstream code, pinned by go.sum and checked by the Go checksum database: nothing is vendored or patched.
 set -euo pipefail
-module=${1:?usage: hack/go-tools.sh kubernetes|etcd|helm}
+module=${1:?usage: hack/go-tools.sh kubernetes|etcd|helm|s3}
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/$module"
 

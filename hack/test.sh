@@ -11,7 +11,7 @@ hack/run true
 models/build all
 models/build test
 hack/nats-server.sh >/dev/null
-for module in etcd kubernetes helm; do hack/go-tools.sh "$module" >/dev/null; done
+for module in etcd kubernetes helm s3; do hack/go-tools.sh "$module" >/dev/null; done
 
 results=$(mktemp -d)/results.json
 status=0

@@ -39,7 +39,7 @@ const GOLD_FIELD: Partial<Record<TaskType, string>> = {
   "image-to-text": "target",
   "automatic-speech-recognition": "target",
 };
-export const JUDGED_TYPES = TASK_TYPES.filter((type) => GOLD_FIELD[type] !== undefined);
+const JUDGED_TYPES = TASK_TYPES.filter((type) => GOLD_FIELD[type] !== undefined);
 
 /** @throws AutoglmError of usage, naming file and line */
 export function parseGold(name: string, content: string, type: TaskType): readonly GoldItem[] {

@@ -28,4 +28,5 @@ function resourceOf<T extends KubeObject>(kind: KindName): Resource<T> {
 }
 export const TASKS = resourceOf<TaskObject>("AutoGLMTask");
 export const MODELS = resourceOf<ModelObject>("AutoGLMModel");
+export const PROMPTS = resourceOf<KubeObject>("AutoGLMPrompt");
 export const FLEET_NODES = resourceOf<NodeObject>("AutoGLMNode");

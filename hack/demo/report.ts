@@ -70,6 +70,7 @@ function resultLine(record: ResultRecord, text: string | undefined): string {
   const subject = text === undefined ? `#${record.item}` : clip(text, 44);
   const { output, error } = record;
   if (output === undefined) return `${subject}  ✗ ${error?.code ?? "?"}: ${error?.message ?? ""}`;
+  // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- the examples have these types; any other is shown as JSON
   switch (output.type) {
     case "text-classification":
       return `${subject}  → ${output.labels.map(({ label, score }) => `${label} ${score?.toFixed(3) ?? "-"}`).join(", ")}`;

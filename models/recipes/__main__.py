@@ -91,7 +91,7 @@ def train(update: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="models/build")
-    commands = ["demo", "all", "train", "quality", "samples", "reference", "images", "gate", "test", "lock"]
+    commands = ["demo", "all", "train", "quality", "samples", "reference", "images", "gate", "types", "test", "lock"]
     parser.add_argument("command", choices=commands)
     parser.add_argument("--update", action="store_true")
     arguments = parser.parse_args()
@@ -126,6 +126,10 @@ def main() -> None:
         if arguments.update:
             gate_pair.train_committed()
         gate_pair.build()
+    elif arguments.command == "types":
+        from . import type_recognition
+
+        type_recognition.train()
     elif arguments.command == "test":
         import unittest
 

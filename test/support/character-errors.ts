@@ -13,7 +13,7 @@ export function comparable(truth: string, read: string): Comparison {
 }
 
 /** Insertions, deletions and replacements between two sequences (Levenshtein). */
-export function editDistance(a: readonly string[], b: readonly string[]): number {
+function editDistance(a: readonly string[], b: readonly string[]): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (const [index, character] of a.entries()) {
     const next = [index + 1];

@@ -28,7 +28,7 @@ export const INPUT_FORMATS = [
 ] as const;
 export type InputFormat = (typeof INPUT_FORMATS)[number];
 
-export const INPUT_MEMBERS = ["inline", "file", "configMapRef", "url", "objectRef"] as const;
+const INPUT_MEMBERS = ["inline", "file", "configMapRef", "url", "objectRef"] as const;
 
 export const inputSchema = withRules(
   z

@@ -7,7 +7,7 @@ const tasks = `${API_SERVER}/apis/${task.apiVersion}/namespaces/${task.metadata.
 const giveUpAt = Date.now() + 1000 * Number(TIMEOUT_SECONDS);
 
 async function call(method, url, given = {}) {
-  const headers = { authorization: `Bearer ${readFileSync(TOKEN_FILE, "utf8")}`, "content-type": "application/json" };
+  const headers = { authorization: `Bearer ${String(readFileSync(TOKEN_FILE, "utf8"))}`, "content-type": "application/json" };
   const response = await fetch(url, { ...given, method, headers });
   const answer = await response.json();
   if (!response.ok) throw new Error(`${method} ${url}: ${answer.message}`);

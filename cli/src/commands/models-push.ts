@@ -26,7 +26,7 @@ import { findResultsEndpoint, withCluster, type Cluster, type ConnectionOptions 
 import { errorWithHint, EXIT, usageError, type ExitCode } from "../exit-codes.ts";
 import { differenceOf, parseGolden, type GoldenLine } from "../golden.ts";
 import { say, type CliIo } from "../io.ts";
-import { MODELS, type ModelObject } from "../objects.ts";
+import { MODELS } from "../objects.ts";
 import { runOffline, type OfflineReport } from "../offline.ts";
 
 export interface PushOptions extends ConnectionOptions {
@@ -272,7 +272,7 @@ async function applyModel(
   variant: ModelVariant,
   signal: AbortSignal,
 ): Promise<void> {
-  const existing = (await client.find(MODELS, { name }, { signal })) as ModelObject | undefined;
+  const existing = await client.find(MODELS, { name }, { signal });
   const others = existing?.spec.variants.filter((one) => one.name !== variant.name) ?? [];
   const object = {
     apiVersion: API_VERSION,

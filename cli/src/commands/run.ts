@@ -6,7 +6,7 @@ import { EXIT, type ExitCode, usageError } from "../exit-codes.ts";
 import { followTask } from "../follow.ts";
 import { type CliIo, say } from "../io.ts";
 import { type Manifest, readManifests } from "../manifests.ts";
-import { FLEET_NODES, MODELS, type TaskObject, TASKS } from "../objects.ts";
+import { FLEET_NODES, MODELS, PROMPTS, type TaskObject, TASKS } from "../objects.ts";
 import type { ResultFormat } from "../render.ts";
 import { ResultsClient } from "../results-client.ts";
 import { type DraftOptions, draftTask } from "../task-draft.ts";
@@ -110,7 +110,7 @@ async function applyManifests(
     metadata: { namespace, ...object.metadata },
   });
   const tasks: TaskObject[] = [];
-  const order = ["AutoGLMNode", "AutoGLMModel", "ConfigMap", "AutoGLMTask"];
+  const order = ["AutoGLMNode", "AutoGLMModel", "AutoGLMPrompt", "ConfigMap", "AutoGLMTask"];
   for (const { kind, object } of manifests.toSorted(
     (a, b) => order.indexOf(a.kind) - order.indexOf(b.kind),
   )) {
@@ -120,6 +120,9 @@ async function applyManifests(
         break;
       case "AutoGLMModel":
         await client.apply<KubeObject>(MODELS, object, { signal });
+        break;
+      case "AutoGLMPrompt":
+        await client.apply<KubeObject>(PROMPTS, inNamespace(object), { signal });
         break;
       case "ConfigMap":
         await client.apply(CONFIG_MAPS, inNamespace(object), { signal });

@@ -21,7 +21,7 @@ export interface GateReport {
 }
 
 /** A gap worth gating over: more than five points, and surely one. */
-export function hasGap({ gap }: GateSummary): boolean {
+function hasGap({ gap }: GateSummary): boolean {
   return gap.mean > 0.05 && gap.low > 0;
 }
 

@@ -1,5 +1,5 @@
 /** How answers are judged against gold, each task type by the measure that its field uses. Pure. */
-import { huggingFaceShape, type ItemOutput, type TaskType } from "@autoglm/api";
+import { assertNever, huggingFaceShape, type ItemOutput, type TaskType } from "@autoglm/api";
 import { bootstrap, proportion, seededRandom, type Estimate } from "./intervals.ts";
 
 /** What is right for an item, as far as the type needs it. */
@@ -55,13 +55,21 @@ export function judgeQuality(type: TaskType, items: readonly Judged[]): Quality 
     case "image-to-text":
     case "automatic-speech-recognition":
       return judgeTexts("1 - character error rate", items, (answer, gold) =>
-        Math.max(0, 1 - editDistance([...answer], [...gold]) / Math.max(1, [...gold].length)),
+        Math.max(0, 1 - characterErrorRate(answer, gold)),
       );
     case "feature-extraction":
     case "object-detection":
     case "tensor":
       return undefined;
+    default:
+      return assertNever(type);
   }
+}
+
+/** Code points that differ, of those of the gold. */
+function characterErrorRate(answer: string, gold: string): number {
+  const [found, wanted] = [Array.from(answer), Array.from(gold)];
+  return editDistance(found, wanted) / Math.max(1, wanted.length);
 }
 
 function judgeLabels(items: readonly Judged[]): Quality {
@@ -104,7 +112,11 @@ function judgeSets(
 ): Quality {
   const counted = items.map(({ gold, output }) => {
     const [answer, right] = [found(output), wanted(gold)];
-    return { hits: [...right].filter((one) => answer.has(one)).length, answers: answer.size, wanted: right.size };
+    return {
+      hits: [...right].filter((one) => answer.has(one)).length,
+      answers: answer.size,
+      wanted: right.size,
+    };
   });
   const f1 = (sample: readonly (typeof counted)[number][]) => {
     const sum = (key: "hits" | "answers" | "wanted") => sample.reduce((total, one) => total + one[key], 0);

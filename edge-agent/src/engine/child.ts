@@ -1,6 +1,6 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { AutoglmError, type AutoglmErrorOptions } from "@autoglm/api";
+import { AutoglmError, assertNever, type AutoglmErrorOptions } from "@autoglm/api";
 import { processMemoryBytes } from "./memory.ts";
 import type { FailureMessage, FromWorker, ToWorker, WorkerAnswer } from "./protocol.ts";
 
@@ -134,8 +134,13 @@ export class InferenceChild {
       case "failed":
         this.#fail(message.id, asError(message.failure));
         return;
-      default:
+      case "loaded":
+      case "done":
+      case "doneTensors":
         this.#pending.get(message.id)?.resolve(message);
+        return;
+      default:
+        assertNever(message);
     }
   }
 
@@ -152,7 +157,7 @@ export class InferenceChild {
   }
 
   #failAll(error: AutoglmError): void {
-    for (const { reject } of [...this.#pending.values()]) reject(error);
+    for (const { reject } of Array.from(this.#pending.values())) reject(error);
   }
 }
 

@@ -87,7 +87,9 @@ async function answer(message: { readonly id: number } & ToWorker): Promise<Work
     case "runTensors":
       return runTensors(message);
     case "drop":
-      throw new Error("not a request");
+      throw new Error("a drop is no request");
+    default:
+      throw new Error(`unknown request ${JSON.stringify(message satisfies never)}`);
   }
 }
 

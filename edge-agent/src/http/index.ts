@@ -1,2 +1,2 @@
-export { startInferenceFront, type InferenceFront, type InferenceFrontOptions } from "./front.ts";
+export { startInferenceFront, type InferenceFrontOptions } from "./front.ts";
 export { HTTP_METRICS } from "./metrics.ts";

@@ -33,8 +33,18 @@ export function readInferenceRequest(body: Buffer, headerLength: string | undefi
       400,
       `Inference-Header-Content-Length: a number of bytes up to ${body.length}, the length of the body, is expected`,
     );
-  const { rest, arrays } = scanBody(body.subarray(0, jsonLength));
-  const parsed = parseJson(rest);
+  const json = body.subarray(0, jsonLength);
+  const bytes = body.subarray(jsonLength);
+  const scanned = scanBody(json);
+  const request = readParsed(parseJson(scanned.rest), new DataReader(scanned.arrays, bytes));
+  // Digits that a float does not have are read in the slow way, by whoever wants them.
+  const wantsAllDigits = scanned.arrays.some(({ isExact }) => !isExact) && request.inputs.some(isDouble);
+  return wantsAllDigits ? readParsed(parseJson(json.toString("utf8")), new DataReader([], bytes)) : request;
+}
+
+const isDouble = ({ datatype }: SentInput) => datatype === "FP64";
+
+function readParsed(parsed: unknown, reader: DataReader): InferenceRequest {
   if (!isRecord(parsed)) throw new HttpProblem(400, "the body has to be an object with inputs");
   const { id, inputs, outputs, parameters } = parsed;
   if (id !== undefined && typeof id !== "string") throw new HttpProblem(400, "id has to be a text");
@@ -42,7 +52,6 @@ export function readInferenceRequest(body: Buffer, headerLength: string | undefi
     throw new HttpProblem(400, "inputs is missing: a list of {name, datatype, shape, data}");
   if (parameters !== undefined && !isRecord(parameters))
     throw new HttpProblem(400, "parameters has to be an object");
-  const reader = new DataReader(arrays, body.subarray(jsonLength));
   const sent: SentInput[] = [];
   for (let index = 0; index < inputs.length; index++) {
     const value: unknown = inputs[index];
@@ -97,7 +106,7 @@ class DataReader {
         `input "${name}": data has to be a list, or parameters.binary_data_size to say how many bytes are its own`,
       );
     this.#nextArray++;
-    return { kind: "numbers", values: array.values, isExact: array.isExact };
+    return { kind: "numbers", values: array.values };
   }
 
   assertAllRead(): void {

@@ -65,7 +65,7 @@ const finite = (value: number | boolean) =>
 const DECIMALS = 1e10;
 const LARGEST = 1e5;
 
-export function floatsText(values: Float32Array): string {
+function floatsText(values: Float32Array): string {
   let text = "";
   for (let index = 0; index < values.length; index++) {
     const value = values[index] ?? 0;

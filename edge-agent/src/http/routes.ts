@@ -129,36 +129,20 @@ function indexEntry(engine: Engine, { model }: ServedEntry) {
 function modelRoute(dependencies: RouteDependencies, entry: ServedEntry, action: string | undefined): Route {
   const base = { form: OPEN_INFERENCE_FORM, isPublic: false, model: entry.model.name };
   const { engine, models } = dependencies;
-  switch (action) {
-    case "/infer":
-      return {
-        ...base,
-        name: "infer",
-        method: "POST",
-        answer: (exchange, body) => infer(dependencies, exchange, entry, body),
-      };
-    case "/ready":
-      return {
-        ...base,
-        name: "model-ready",
-        method: "GET",
-        answer: (exchange) => sayReadiness(engine, entry, exchange),
-      };
-    default: {
-      const answer: Answer = (exchange) => {
-        const variants = models.list().filter(({ model }) => model.name === entry.model.name);
-        exchange.sendJson(
-          JSON.stringify(
-            describeModel(
-              entry,
-              variants.map(({ model }) => model.variant),
-            ),
-          ),
-        );
-      };
-      return { ...base, name: "model", method: "GET", answer };
-    }
+  if (action === "/infer") {
+    const answer: Answer = (exchange, body) => infer(dependencies, exchange, entry, body);
+    return { ...base, name: "infer", method: "POST", answer };
   }
+  if (action === "/ready") {
+    const answer: Answer = (exchange) => sayReadiness(engine, entry, exchange);
+    return { ...base, name: "model-ready", method: "GET", answer };
+  }
+  const answer: Answer = (exchange) => {
+    const variants = models.list().filter(({ model }) => model.name === entry.model.name);
+    const names = variants.map(({ model }) => model.variant);
+    exchange.sendJson(JSON.stringify(describeModel(entry, names)));
+  };
+  return { ...base, name: "model", method: "GET", answer };
 }
 
 function sayReadiness(engine: Engine, { model }: ServedEntry, exchange: Exchange): void {

@@ -73,7 +73,7 @@ export function addressRefusal(address: string, allowed: AllowedHosts): string |
   return `it points to the private address ${address}, which has to be listed by its number in AUTOGLM_INPUT_HOSTS of the node`;
 }
 
-export const plainHost = (url: URL) => url.hostname.replaceAll(/[[\]]/g, "").replace(/\.$/, "").toLowerCase();
+const plainHost = (url: URL) => url.hostname.replaceAll(/[[\]]/g, "").replace(/\.$/, "").toLowerCase();
 
 const notListed = (host: string) =>
   `${host} is not allowed on the node; add it to AUTOGLM_INPUT_HOSTS there, or put the document on the node and use file`;

@@ -11,9 +11,9 @@ import { refuse, type ByteSource } from "./items.ts";
 /** Output of one decompressor that is looked at for its ratio. */
 const BOMB_BYTES = 16 * 1024 * 1024;
 /** Text compresses ten- to fiftyfold; only bombs and empty disks go beyond this. */
-export const MAX_RATIO = 250;
+const MAX_RATIO = 250;
 /** What all archives of one input may unpack to. */
-export const MAX_INFLATED_BYTES = 16 * 1024 ** 3;
+const MAX_INFLATED_BYTES = 16 * 1024 ** 3;
 /** An archive that is no local file is read from a spool file of at most this size. */
 export const MAX_SPOOL_BYTES = 2 * 1024 ** 3;
 /** A spool up to this size stays in memory. */
@@ -118,7 +118,7 @@ export class InflateBudget {
   }
 }
 
-export const isZlibError = (error: unknown): boolean =>
+const isZlibError = (error: unknown): boolean =>
   error instanceof Error && "code" in error && typeof error.code === "string" && error.code.startsWith("Z_");
 
 /** A document whose parts can be read in any order: a local file in place, else in memory or in a file without a name. */

@@ -18,7 +18,7 @@ import { AutoglmError, isAutoglmError } from "@autoglm/api";
 import { readArchive } from "./archives.ts";
 import { peekBytes } from "./bytes.ts";
 import { ParseContext, type ParseOptions } from "./context.ts";
-import { placed, refuse, type ByteSource, type Content, type ParsedItem } from "./items.ts";
+import { invalid, placed, refuse, type ByteSource, type Content, type ParsedItem } from "./items.ts";
 import { readMedia } from "./media.ts";
 import { SNIFF_BYTES, sniffBytes, type BinaryKind } from "./sniff.ts";
 import { readText } from "./text-document.ts";
@@ -43,7 +43,8 @@ export async function* parseDocument(source: ByteSource, options: ParseOptions):
   const context = ParseContext.of(options);
   let item = 0;
   try {
-    for await (const content of readDocument(source, context)) yield { item: item++, ...content };
+    for await (const content of readDocument(source, context))
+      yield { item: item++, ...judged(content, context) };
     if (item === 0) throw refuse("InputEmpty", "the input has no items");
   } catch (error) {
     if (!isAutoglmError(error) || error.family !== "user") throw error;
@@ -54,6 +55,15 @@ export async function* parseDocument(source: ByteSource, options: ParseOptions):
   } finally {
     await context.worker.close();
   }
+}
+
+/** A task on images has no use for texts, and says so before it loads anything for them. */
+function judged(content: Content, { name, options: { media } }: ParseContext): Content {
+  if (media === undefined || "error" in content || content.media !== undefined) return content;
+  const what = media === "image" ? "images" : "recordings";
+  return {
+    error: placed(name, "", invalid(`it is text, and the task takes ${what}; use a type that takes text`)),
+  };
 }
 
 async function* readDocument(source: ByteSource, context: ParseContext): AsyncGenerator<Content> {

@@ -1,4 +1,4 @@
 export { openDataFile } from "./data-file.ts";
 export { parseDocument } from "./document.ts";
 export type { ParseOptions } from "./context.ts";
-export type { ByteSource, ItemSource, Media, MediaType, ParsedItem } from "./items.ts";
+export type { ByteSource, ItemSource, ParsedItem } from "./items.ts";

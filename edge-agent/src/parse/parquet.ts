@@ -18,7 +18,7 @@ const MAX_FOOTER_BYTES = 16 * 1024 * 1024;
 /** @param slice bytes of the file; it may be of any size, as only a row group is read at once */
 export async function* readParquet(
   slice: (start: number, end: number) => Uint8Array,
-  size: number,
+  { size, wantsImages }: { readonly size: number; readonly wantsImages: boolean },
 ): AsyncGenerator<Row> {
   const file: AsyncBuffer = {
     byteLength: size,
@@ -39,7 +39,10 @@ export async function* readParquet(
     }
     const rowEnd = rowStart + Number(group.num_rows);
     const rows = await readGroup({ file, metadata, rowStart, rowEnd }, index);
-    for (const [offset, row] of rows.entries()) yield rowOf(row, `row ${rowStart + offset + 1}`);
+    for (const [offset, row] of rows.entries()) {
+      const place = `row ${rowStart + offset + 1}`;
+      yield (wantsImages ? imageOf(row, place) : undefined) ?? recordOf(row, place);
+    }
     rowStart = rowEnd;
   }
 }
@@ -92,8 +95,8 @@ const COMPRESSORS: Compressors = {
   ZSTD: (input, outputLength) => zstdDecompressSync(input, { maxOutputLength: bounded(outputLength) }),
 };
 
-/** A record, or the image that it holds as data sets of images do: `{bytes, path}`. */
-function rowOf(record: Record<string, unknown>, place: string): Row {
+/** The image that a record holds, as data sets of images do: `{bytes, path}`. */
+function imageOf(record: Record<string, unknown>, place: string): Row | undefined {
   for (const value of Object.values(record)) {
     const bytes = typeof value === "object" && value !== null && "bytes" in value ? value.bytes : value;
     const kind = bytes instanceof Uint8Array ? sniffBytes(bytes) : undefined;
@@ -101,6 +104,10 @@ function rowOf(record: Record<string, unknown>, place: string): Row {
       return { media: { type: kind.type, bytes: Uint8Array.from(bytes) }, place };
     }
   }
+  return undefined;
+}
+
+function recordOf(record: Record<string, unknown>, place: string): Row {
   const plain = Object.fromEntries(Object.entries(record).map(([name, value]) => [name, plainValue(value)]));
   return { value: shallow(plain), place };
 }

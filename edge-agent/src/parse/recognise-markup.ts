@@ -73,7 +73,8 @@ function isYaml(sample: string, complete: boolean): boolean {
     /^\s*- +("[^"]*"|[\p{L}_][\p{L}\p{N}_ ./-]{0,63}):( |$)/u.test(line),
   ).length;
   const nests = lines.some(
-    (line, index) => /^[^\s#-][^#]*:\s*$/u.test(line) && /^(\s+\S|- )/.test(lines[index + 1] ?? ""),
+    (line, index) =>
+      /^[^\s#-][^#]*:\s*([&!]\S+\s*)?$/u.test(line) && /^(\s+\S|- )/.test(lines[index + 1] ?? ""),
   );
   const marked = /^(%YAML[^\n]*\n)?---\s*\n/.test(text);
   if (keys === 0 || !(records > 0 || nests || (marked && keys >= lines.length / 3))) return false;

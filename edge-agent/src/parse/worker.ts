@@ -59,7 +59,13 @@ async function groupsOf(request: OpenDocument): Promise<Iterable<RowGroup> | Asy
       return [{ group: "", rows: (await import("./pdf.ts")).readPdf(bytesOf(request), request) }];
     case "parquet":
       return [
-        { group: "", rows: (await import("./parquet.ts")).readParquet(sliceOf(request), sizeOf(request)) },
+        {
+          group: "",
+          rows: (await import("./parquet.ts")).readParquet(sliceOf(request), {
+            ...request,
+            size: sizeOf(request),
+          }),
+        },
       ];
     default:
       return request.format satisfies never;

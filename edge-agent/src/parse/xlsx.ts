@@ -8,6 +8,8 @@ import type { RowGroup } from "./worker-protocol.ts";
 
 /** A merge over a whole column of a million rows names one value, not a million. */
 const MAX_FILLED_CELLS = 1_000_000;
+/** Rows that a merge may add below the last one with a value of its own. */
+const MAX_ADDED_ROWS = 1000;
 
 interface CellRange {
   readonly top: number;
@@ -50,6 +52,10 @@ function fillMerged(cells: string[][], ranges: readonly CellRange[]): void {
   for (const range of ranges) {
     const value = cells[range.top]?.[range.left];
     if (value === undefined || value === "") continue;
+    const width = cells[range.top]?.length ?? 0;
+    if (range.bottom < cells.length + MAX_ADDED_ROWS) {
+      while (cells.length <= range.bottom) cells.push(Array<string>(width).fill(""));
+    }
     for (const row of cells.slice(range.top, range.bottom + 1)) {
       for (
         let column = range.left;

@@ -3,7 +3,7 @@ import { list } from "./tables.ts";
 import { textEncoderConfigSchema } from "./text-encoder-config.ts";
 
 /** Per channel, in the order that the graph wants, of values in 0..1. */
-export const normalizationSchema = z.object({
+const normalizationSchema = z.object({
   mean: z.array(z.number()).length(3),
   std: z.array(z.number().positive()).length(3),
   channels: z.enum(["RGB", "BGR"]),

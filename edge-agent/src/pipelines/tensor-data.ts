@@ -67,6 +67,6 @@ export function toJsonNumbers({ datatype, data }: NamedTensor): (number | boolea
 }
 
 /** Half-precision floats behind their bits. */
-export function halves(bits: TensorData): Float16Array {
+function halves(bits: TensorData): Float16Array {
   return new Float16Array(bits.buffer, bits.byteOffset, bits.length);
 }

@@ -13,8 +13,8 @@ export interface SentInput {
 }
 
 export type SentData =
-  /** Read number by number; `isExact` is false where digits beyond those of a float were dropped. */
-  | { readonly kind: "numbers"; readonly values: Float64Array; readonly isExact: boolean }
+  /** Read number by number. */
+  | { readonly kind: "numbers"; readonly values: Float64Array }
   /** Values of JSON: numbers, truth values, texts, or arrays of them. */
   | { readonly kind: "values"; readonly values: readonly unknown[] }
   /** Little-endian elements, one after the other. */
@@ -113,8 +113,7 @@ function expected({ inputs }: TensorConfig): string {
 function tensorData(datatype: TensorDatatype, data: SentData, count: number): TensorData | string {
   if (data.kind === "bytes") return ofBytes(datatype, data.bytes, count);
   const { values } = data;
-  if (data.kind === "numbers" && values.length === count)
-    return ofNumbers(datatype, data.values, data.isExact);
+  if (data.kind === "numbers" && values.length === count) return ofNumbers(datatype, data.values);
   const flat: readonly unknown[] = data.kind === "values" ? flatten(data.values) : Array.from(data.values);
   if (flat.length !== count) return `the shape asks for ${count} elements, data has ${flat.length}`;
   return ofValues(datatype, flat);
@@ -145,9 +144,8 @@ const RANGES: Partial<Record<TensorDatatype, readonly [number, number]>> = {
   UINT64: [0, Number.MAX_SAFE_INTEGER],
 };
 
-function ofNumbers(datatype: TensorDatatype, values: Float64Array, isExact: boolean): TensorData | string {
+function ofNumbers(datatype: TensorDatatype, values: Float64Array): TensorData | string {
   if (datatype === "FP32") return new Float32Array(values);
-  if (datatype === "FP64" && isExact) return values;
   const range = RANGES[datatype];
   if (range !== undefined) {
     const wrong = outOfRange(values, range);
@@ -160,8 +158,6 @@ function ofNumbers(datatype: TensorDatatype, values: Float64Array, isExact: bool
       return new BigUint64Array(wide(values).buffer);
     case "FP16":
       return new Uint16Array(new Float16Array(values).buffer);
-    case "FP64":
-      return values;
     case "BOOL":
     case "UINT8":
       return new Uint8Array(values);
@@ -175,6 +171,10 @@ function ofNumbers(datatype: TensorDatatype, values: Float64Array, isExact: bool
       return new Int32Array(values);
     case "UINT32":
       return new Uint32Array(values);
+    case "FP64":
+      return values;
+    default:
+      throw new Error(`unknown datatype ${String(datatype satisfies never)}`);
   }
 }
 
@@ -206,5 +206,5 @@ function ofValues(datatype: TensorDatatype, values: readonly unknown[]): TensorD
     else if (typeof value === "boolean" && datatype === "BOOL") numbers[index] = value ? 1 : 0;
     else return `data[${index}] is no ${datatype}`;
   }
-  return ofNumbers(datatype, numbers, true);
+  return ofNumbers(datatype, numbers);
 }

@@ -4,7 +4,7 @@ import { AutoglmError } from "@autoglm/api";
 /** 2^24 slots of 8 bytes are 128 MiB. */
 const MAX_SLOTS = 2 ** 24;
 const MOST_FILLED = 0.7;
-export const MAX_DISTINCT_TEXTS = Math.floor(MAX_SLOTS * MOST_FILLED);
+const MAX_DISTINCT_TEXTS = Math.floor(MAX_SLOTS * MOST_FILLED);
 
 /**
  * Texts that were there before, by 64 bits of their sha256, in an open-addressing table: 8 bytes for each slot where a Set

@@ -40,13 +40,13 @@ export async function* preprocess(
 }
 
 /** The texts that the steps make of one. */
-export function runSteps(steps: readonly Step[], item: TextItem): readonly MappedText[] {
+function runSteps(steps: readonly Step[], item: TextItem): readonly MappedText[] {
   let texts: readonly MappedText[] = [unchanged(item.text)];
   for (const step of steps) texts = texts.flatMap((mapped) => step(mapped, item));
   return texts;
 }
 
-export async function makeStep(declared: PreprocessStep): Promise<Step> {
+async function makeStep(declared: PreprocessStep): Promise<Step> {
   switch (declared.step) {
     case "nfkc":
       return (mapped) => [onto(mapped, nfkc)];

@@ -14,7 +14,7 @@ import { renderTemplate, variablesOf } from "./liquid.ts";
 import { PromptProblem } from "./problem.ts";
 
 /** What every template may use without declaring it. */
-export const BUILT_IN_VARIABLES = [
+const BUILT_IN_VARIABLES = [
   "text",
   "context",
   "question",

@@ -66,7 +66,7 @@ export function buildWork(facts: WorkFacts): Work {
   return { spec: blobOf(bytes), parts };
 }
 
-const policyOf = ({ model: _, ...policy }: Gating): GatePolicy => policy;
+const policyOf = ({ model: _model, ...policy }: Gating): GatePolicy => policy;
 
 function workModelOf(model: AutoGLMModel, variant: ModelVariant, modelServerUrl: string): WorkModel {
   const { endpoint, files = [] } = variant;

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { OutputOf } from "@autoglm/api";
+import type { ItemResult, OutputOf } from "@autoglm/api";
 import type { Engine } from "../../../edge-agent/src/engine/index.ts";
 import { TextTokenizer } from "../../../edge-agent/src/pipelines/text-tokenizer.ts";
 import { collect, infer, startEngine } from "./harness.ts";
@@ -119,7 +119,8 @@ describe("English sentiment", () => {
     const results = await collect(infer(engine, { model, type: "text-classification", texts }));
     expect(results.pop()?.error?.message).toBe("empty text");
     for (const [index, { probabilities }] of cases.entries()) {
-      const { labels, scoreSource } = results[index]?.output as OutputOf<"text-classification">;
+      const { labels, scoreSource } = (results[index] as ItemResult)
+        .output as OutputOf<"text-classification">;
       const [best, other] = probabilities[0] > probabilities[1] ? [0, 1] : [1, 0];
       expect(labels.map(({ label }) => label)).toEqual(
         [best, other].map((at) => ["negative", "positive"][at]),
@@ -150,7 +151,7 @@ describe("zero-shot classification", () => {
       const parameters = { candidateLabels, multiLabel };
       const request = { model, type: "zero-shot-classification", texts: [text], parameters } as const;
       const [result] = await collect(infer(engine, request));
-      const { labels, scoreSource } = result?.output as OutputOf<"zero-shot-classification">;
+      const { labels, scoreSource } = (result as ItemResult).output as OutputOf<"zero-shot-classification">;
       expect(scoreSource).toBe("similarity");
       const byLabel = new Map(labels.map(({ label, score }) => [label, score]));
       for (const [index, label] of candidateLabels.entries())
@@ -168,6 +169,8 @@ describe("zero-shot classification", () => {
     expect(without?.error?.message).toContain("candidateLabels");
     const parameters = { candidateLabels: ["体育", "医疗"], topK: 1 };
     const [asked] = await collect(infer(engine, { ...request, parameters }));
-    expect((asked?.output as OutputOf<"zero-shot-classification">).labels).toMatchObject([{ label: "体育" }]);
+    expect(((asked as ItemResult).output as OutputOf<"zero-shot-classification">).labels).toMatchObject([
+      { label: "体育" },
+    ]);
   });
 });

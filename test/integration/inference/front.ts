@@ -1,3 +1,4 @@
+// oxlint-disable typescript/no-explicit-any -- what a client sees is whatever JSON came
 import path from "node:path";
 import { createLogger, Metrics } from "@autoglm/telemetry";
 import {
@@ -13,7 +14,7 @@ import {
 } from "../../../edge-agent/src/http/index.ts";
 import { ModelDirectory } from "../../../edge-agent/src/http/model-directory.ts";
 
-export const fixtures = path.join(import.meta.dirname, "fixtures");
+const fixtures = path.join(import.meta.dirname, "fixtures");
 
 export interface TestFront extends AsyncDisposable {
   readonly url: string;

@@ -1,3 +1,4 @@
+// oxlint-disable typescript/no-explicit-any -- what a client sees is whatever JSON came
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";

@@ -72,7 +72,7 @@ export function promptsFor(type: TaskType, labels?: readonly string[]): readonly
   return library.promptsFor(type, labels);
 }
 
-export async function* itemsOf(texts: Iterable<string>): AsyncGenerator<ParsedItem> {
+async function* itemsOf(texts: Iterable<string>): AsyncGenerator<ParsedItem> {
   let item = 0;
   for (const text of texts) yield { item: item++, text };
 }

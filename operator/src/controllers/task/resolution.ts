@@ -1,7 +1,6 @@
 /** What a task asks for, made definite, or why that can't be. */
 import type {
   AutoGLMModel,
-  AutoGLMTask,
   ModelVariant,
   TaskReason,
   TaskStatus,

@@ -17,7 +17,7 @@ export interface ChosenModel {
   readonly standInFor?: string | undefined;
 }
 
-export function findModel(models: readonly AutoGLMModel[], name: string): AutoGLMModel | undefined {
+function findModel(models: readonly AutoGLMModel[], name: string): AutoGLMModel | undefined {
   const wanted = name.toLowerCase();
   return (
     models.find(({ metadata }) => metadata.name === name) ??
@@ -53,7 +53,7 @@ export function resolveNamedModel(facts: ModelFacts, name: string): ChosenModel 
   );
 }
 
-export const keyHint = (keyName: string) =>
+const keyHint = (keyName: string) =>
   `put the key on the agents: kubectl create secret generic autoglm-endpoint-keys -n autoglm-system --from-literal=${keyName}=KEY; without Kubernetes into the file ${keyName} in AUTOGLM_ENDPOINT_KEYS_DIR of an agent`;
 
 /** What can be asked now: files, or an endpoint whose key is there. */
