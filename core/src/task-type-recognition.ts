@@ -7,7 +7,7 @@
  * a whole run, an undecided one a word. Tensors are recognised by their form.
  */
 import type { TaskType } from "@autoglm/api";
-import { bucketsOf } from "./type-recognition/features.ts";
+import { bucketsOf, tokensOf } from "./type-recognition/features.ts";
 import { BUCKETS, CLASSES, SCALE, WEIGHTS } from "./type-recognition/weights.ts";
 
 const SAMPLE_TEXTS = 32;
@@ -16,7 +16,7 @@ const NEEDED_SHARE = 0.6;
 const TOLERATED_RIVAL = 0.6;
 const CANDIDATE_SHARE = 0.15;
 /** A text of less says nothing. */
-const LEAST_BUCKETS = 6;
+const LEAST_TOKENS = 3;
 const TENSORS = /^\s*\{\s*"inputs"\s*:\s*\[/;
 
 export type TypeRecognition =
@@ -52,8 +52,8 @@ export function recogniseTaskType(texts: readonly string[]): TypeRecognition {
 
 /** Softmax over {@link CLASSES}; undefined for a text that says too little. */
 function sharesOf(text: string): readonly number[] | undefined {
+  if (tokensOf(text).length < LEAST_TOKENS) return undefined;
   const buckets = bucketsOf(text);
-  if (buckets.length < LEAST_BUCKETS) return undefined;
   const scale = SCALE / Math.sqrt(buckets.length);
   const logits = CLASSES.map((_, index) => {
     const sum = buckets.reduce((total, bucket) => total + weightAt(bucket, index), 0);

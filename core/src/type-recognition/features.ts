@@ -29,7 +29,7 @@ function signsOf(text: string): readonly string[] {
 }
 
 /** Words of Latin letters, single Chinese characters, signs; every number is "0". */
-function tokensOf(text: string): readonly string[] {
+export function tokensOf(text: string): readonly string[] {
   const plain = Array.from(text).slice(0, LONGEST).join("").normalize("NFKC").toLowerCase();
   return (plain.match(TOKEN) ?? []).map((token) => (/^\d/.test(token) ? "0" : token));
 }
