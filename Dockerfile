@@ -32,7 +32,8 @@ RUN --mount=type=cache,target=/root/.npm npm ci --ignore-scripts --no-fund --no-
 COPY . .
 RUN node hack/build.ts --only operator --only edge-agent
 
-# ONNX Runtime and sharp for the target alone. No default for TARGETARCH: it would win over the builder's value.
+# ONNX Runtime, and sharp, which decodes images in inference processes, for the target alone: sharp's binaries for each
+# platform are packages of their own. No default for TARGETARCH: it would win over the builder's value.
 FROM build AS onnxruntime
 ARG TARGETARCH
 RUN set -eu; \
@@ -42,7 +43,6 @@ RUN set -eu; \
     cp -r node_modules/onnxruntime-common /out/node_modules/; \
     cp -r "$from/package.json" "$from/dist" "$to/"; \
     cp -r "$from/bin/napi-v6/linux/$arch" "$to/bin/napi-v6/linux/"; \
-    # sharp decodes images in inference processes; its binaries for each platform are packages of their own.
     sharp=$(mktemp -d); \
     npm install --prefix "$sharp" --ignore-scripts --no-fund --no-audit --loglevel=error --os=linux --libc=glibc --cpu="$arch" \
         "sharp@$(node -p "require('./node_modules/sharp/package.json').version")"; \

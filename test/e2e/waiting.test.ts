@@ -18,7 +18,7 @@ afterAll(() => site.stop());
 
 it("takes every manifest of examples/more as it stands", async () => {
   const args = ["apply", "--dry-run=server", "--validate=strict", "-f", "examples/more/"];
-  expect((await site.kubectl(...args)).trim().split("\n")).toHaveLength(6);
+  expect((await site.kubectl(...args)).trim().split("\n")).toHaveLength(9);
 });
 
 it.each([

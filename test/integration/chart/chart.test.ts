@@ -189,7 +189,8 @@ describe("what is rendered", () => {
       (pod.volumes ?? []).flatMap(({ secret }) => secret?.secretName ?? []),
     );
     const job = workloadsOf([find(objects, "Job", "r-autoglm-bus-init")])[0]?.pod.containers[0];
-    expect(new Set(secrets)).toEqual(new Set([job?.args?.[2]]));
+    // Keys for endpoints are the user's own: the Secret may be missing.
+    expect(new Set(secrets)).toEqual(new Set([job?.args?.[2], "autoglm-endpoint-keys"]));
     const hosts = JSON.stringify(objects).matchAll(
       /[a-z]+:\/\/(r-autoglm-[a-z]+)\.autoglm-system\.svc(?::(\d+))?/g,
     );

@@ -261,7 +261,7 @@ describe("a release of the chart", () => {
       ttlSecondsAfterFinished: 1,
     });
     await apply(input, inline("second", { input: { configMapRef: { name: "reviews", key: "texts" } } }));
-    await kubectl(["wait", "--for=condition=Complete", "autoglmtask/second", "--timeout=50s"]);
+    await kubectl(["wait", "--for=condition=Complete", "autoglmtask/second", "--timeout=120s"]);
     await apply(first);
     await kubectl(["wait", "--for=delete", "autoglmtask/first", "--timeout=50s"]);
 
@@ -276,7 +276,7 @@ describe("a release of the chart", () => {
       headers: { authorization: `Bearer ${token}` },
     });
     expect(await answer.json()).toMatchObject({ results: [{ item: 0 }, { item: 1 }] });
-  });
+  }, 200_000);
 
   it("needs no right that its roles lack, and has none that it does not need", async () => {
     for (const [component, isExpected] of [
