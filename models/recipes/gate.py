@@ -1,13 +1,13 @@
 """The pre-gate: P(the edge model's answer is wrong), from features of the input alone.
 
     features [batch, 1047] (gate_features.py)
-      linear, ReLU                      [batch, 16]
+      linear, ReLU                      [batch, 18]: 16 that learn, two that shift by task type
       linear, sigmoid                   p_hard [batch, 1]
 
 Trained on items that the edge model did not see, with its own mistakes as labels: what is hard is what it gets
 wrong. One network for all task types: the type is an input, and is hidden now and then in training, so that one
 which it never saw is judged by the rest. The last layer is scaled and shifted on validation items (Platt 1999),
-which calibrates it.
+which calibrates it; each type has a shift of its own, since a common one made the rarely wrong type worse.
 """
 
 import json
@@ -26,6 +26,7 @@ HIDDEN, EPOCHS, BATCH, LEARNING_RATE, WEIGHT_DECAY = 16, 60, 128, 3e-3, 0.5
 DROPOUT, TYPE_DROPOUT = 0.5, 0.2
 # The bag of n-grams has length one; a network of this size learns from it sooner when it is larger.
 BAG_SCALE = 10.0
+RESAMPLES = 1000
 _TYPE_COLUMNS = slice(NUMBERS + len(LANGUAGES), NUMBERS + len(LANGUAGES) + len(TYPES))
 
 
@@ -43,7 +44,7 @@ class Judged:
 
 
 def train(rows: Judged, validation: Judged, seed: int) -> dict[str, np.ndarray]:
-    """Parameters of the epoch with the least log loss on `validation`, calibrated on it."""
+    """Parameters of the epoch with the least log loss on `validation`, not calibrated."""
     import jax
     import jax.numpy as jnp
     import optax
@@ -93,15 +94,31 @@ def train(rows: Judged, validation: Judged, seed: int) -> dict[str, np.ndarray]:
         loss = float(loss_without_dropout(parameters, held_out, validation.is_hard))
         if loss < best[0]:
             best = loss, jax.tree.map(np.array, parameters)
-    # As float16 in the file: calibrated as it will be run.
-    chosen = best[1] | {"hidden": (best[1]["hidden"] * scale[:, None]).astype(np.float16).astype(np.float32)}
-    raw = logits(chosen, validation.features)
-    design = np.stack([raw, np.ones_like(raw)], 1)
-    factor, shift = minimize_logistic(design, validation.is_hard.astype(int), penalty=1e-3)
-    return chosen | {
-        "output": (chosen["output"] * factor).astype(np.float32),
-        "output_bias": (chosen["output_bias"] * factor + shift).astype(np.float32),
-        "uncalibrated": np.array([factor, shift], np.float32),
+    # As float16 in the file: judged as it will be run.
+    return best[1] | {"hidden": (best[1]["hidden"] * scale[:, None]).astype(np.float16).astype(np.float32)}
+
+
+def calibrated(raw: dict[str, np.ndarray], validation: Judged) -> dict[str, np.ndarray]:
+    """Scaled in common and shifted by task type."""
+    scores, types = logits(raw, validation.features), validation.features[:, _TYPE_COLUMNS]
+    seen = np.flatnonzero(types.any(0))
+    design = np.concatenate([scores[:, None], types[:, seen]], 1)
+    factor, *shifts = minimize_logistic(design, validation.is_hard.astype(int), penalty=1e-3)
+    return shifted(raw, factor, dict(zip(seen, shifts)))
+
+
+def shifted(raw: dict[str, np.ndarray], factor: float, shifts: dict[int, float]) -> dict[str, np.ndarray]:
+    """`raw` scaled and shifted by the index of the type; by the mean of the shifts for a type that has none."""
+    mean = np.mean(list(shifts.values()))
+    by_type = np.zeros((LENGTH, 1), np.float32)
+    for index, shift in shifts.items():
+        by_type[_TYPE_COLUMNS.start + index] = shift - mean
+    ups_and_downs = np.concatenate([np.maximum(by_type, 0), np.maximum(-by_type, 0)], 1)
+    return {
+        "hidden": np.concatenate([raw["hidden"], ups_and_downs.astype(np.float16)], 1),
+        "hidden_bias": np.concatenate([raw["hidden_bias"], np.zeros(2, np.float32)]),
+        "output": np.concatenate([raw["output"] * factor, [[1], [-1]]]).astype(np.float32),
+        "output_bias": (raw["output_bias"] * factor + mean).astype(np.float32),
     }
 
 
@@ -126,17 +143,33 @@ def write(parameters: dict[str, np.ndarray], folder: Path) -> None:
     (folder / "pipeline.json").write_text(json.dumps(pipeline) + "\n", encoding="utf8")
 
 
-def figures(parameters: dict[str, np.ndarray], judged: Judged) -> dict[str, float]:
-    """On held-out rows: share that is hard, area under the ROC curve, and ECE in ten bins before and after
-    calibration."""
-    after = logits(parameters, judged.features)
-    factor, shift = parameters["uncalibrated"]
+def figures(raw: dict[str, np.ndarray], network: dict[str, np.ndarray], judged: Judged) -> dict[str, float]:
+    """On held-out rows: share that is hard, area under the ROC curve, ECE in ten bins before and after calibration,
+    and what the default threshold does: the share that it escalates, and how much of that is hard."""
+    return _figures(logits(raw, judged.features), logits(network, judged.features), judged.is_hard)
+
+
+def intervals(
+    raw: dict[str, np.ndarray], network: dict[str, np.ndarray], judged: Judged
+) -> dict[str, tuple[float, float]]:
+    """95 % intervals of the figures: rows drawn anew with replacement, RESAMPLES times (Efron's percentiles)."""
+    before, after = logits(raw, judged.features), logits(network, judged.features)
+    rng = np.random.default_rng(1)
+    drawn = [rng.integers(0, len(after), len(after)) for _ in range(RESAMPLES)]
+    found = [_figures(before[rows], after[rows], judged.is_hard[rows]) for rows in drawn]
+    return {key: tuple(np.nanpercentile([one[key] for one in found], [2.5, 97.5])) for key in found[0]}
+
+
+def _figures(before: np.ndarray, after: np.ndarray, is_hard: np.ndarray) -> dict[str, float]:
+    escalated = after >= 0
     return {
-        "n": len(judged.is_hard),
-        "hard": float(judged.is_hard.mean()),
-        "AUC": area_under_curve(after, judged.is_hard),
-        "ECE before": calibration_error((after - shift) / factor, judged.is_hard),
-        "ECE after": calibration_error(after, judged.is_hard),
+        "n": len(is_hard),
+        "hard": float(is_hard.mean()),
+        "AUC": area_under_curve(after, is_hard),
+        "ECE before": calibration_error(before, is_hard),
+        "ECE after": calibration_error(after, is_hard),
+        "at .5: escalated": float(escalated.mean()),
+        "at .5: hard among them": float(is_hard[escalated].mean()) if escalated.any() else float("nan"),
     }
 
 

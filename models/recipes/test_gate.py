@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import gate_features, ngrams
+from . import gate, gate_features, ngrams
 
 
 class Features(unittest.TestCase):
@@ -22,6 +22,22 @@ class Features(unittest.TestCase):
     def test_a_text_is_looked_at_from_its_beginning(self):
         page = "第一页" * 1400
         self.assertEqual(gate_features.beginning_of("\u3000" + page), page[: gate_features.LOOKED_AT])
+
+
+class Calibration(unittest.TestCase):
+    def test_each_type_has_its_own_shift_and_an_unseen_one_their_mean(self):
+        rng = np.random.default_rng(7)
+        raw = {
+            "hidden": rng.normal(0, 0.1, (gate_features.LENGTH, gate.HIDDEN)).astype(np.float32),
+            "hidden_bias": np.ones(gate.HIDDEN, np.float32),
+            "output": rng.normal(0, 0.2, (gate.HIDDEN, 1)).astype(np.float32),
+            "output_bias": np.zeros(1, np.float32),
+        }
+        types = ("text-classification", "token-classification", "summarization")
+        rows = np.stack([gate_features.vector_of("房间很大", task_type) for task_type in types])
+        network = gate.shifted(raw, 1.5, {0: 0.75, 2: -0.5})
+        wanted = gate.logits(raw, rows) * 1.5 + [0.75, -0.5, 0.125]
+        np.testing.assert_allclose(gate.logits(network, rows), wanted, atol=1e-3)
 
 
 class Ngrams(unittest.TestCase):
