@@ -8,6 +8,9 @@
  * One bad row must fail alone. So a quote that is never closed (or not within `maxRowLength`), and text after a closing
  * quote, make an error of the first line of that row, and reading goes on at the next line: csv-parse would end there or
  * swallow what follows. A quote inside a plain cell is an ordinary character.
+ *
+ * Rows depend on the text alone, not on how it was cut: what is beyond `maxRowLength` counts as not there, even where the
+ * piece happens to hold it.
  */
 
 export type CsvRow = { readonly cells: readonly string[] } | { readonly problem: "Malformed" | "TooLong" };
@@ -23,6 +26,8 @@ export class CsvRowScanner {
   readonly #delimiter: string;
   readonly #maxRowLength: number;
   #buffer = "";
+  /** Length from which on the buffer is looked at again: twice what it was, so that all looks together stay linear. */
+  #scanLength = 0;
   #skipping = false;
 
   constructor(options: { readonly delimiter: string; readonly maxRowLength: number }) {
@@ -33,6 +38,8 @@ export class CsvRowScanner {
   /** Rows that are complete with this piece; `ended` says that no other follows. */
   *push(piece: string, ended: boolean): Generator<CsvRow> {
     const text = this.#buffer + piece;
+    this.#buffer = text;
+    if (text.length < this.#scanLength && !ended) return;
     let from = 0;
     while (from < text.length) {
       if (this.#skipping) {
@@ -41,22 +48,29 @@ export class CsvRowScanner {
         from = end < 0 ? text.length : end + 1;
         continue;
       }
-      const scan = scanRow(text, from, this.#delimiter, ended);
-      if (scan === undefined && !ended && text.length - from <= this.#maxRowLength) break;
-      const { row, end } = scan ?? this.#endless(text, from);
-      if (end - from > this.#maxRowLength) yield { problem: "TooLong" };
-      else if (!isBlank(row)) yield row;
-      from = end;
+      const scan = this.#scan(text, from, ended);
+      if (scan === undefined) break;
+      if (!isBlank(scan.row)) yield scan.row;
+      from = scan.end;
     }
     this.#buffer = text.slice(from);
+    this.#scanLength = Math.min(this.#buffer.length * 2, this.#maxRowLength + 1);
   }
 
-  /** A row without an end: its first line is given up, because of an open quote or because it is beyond the limit. */
+  #scan(text: string, from: number, ended: boolean): Scan | undefined {
+    const scan = scanRow(text, from, this.#delimiter, ended);
+    if (scan !== undefined && scan.end - from <= this.#maxRowLength) return scan;
+    const mayStillEnd = scan === undefined && text.length - from <= this.#maxRowLength;
+    return mayStillEnd && !ended ? undefined : this.#endless(text, from);
+  }
+
+  /** A row without an end within the limit: its first line is given up, because of an open quote or because it is too long. */
   #endless(text: string, from: number): Scan {
     const lineEnd = text.indexOf("\n", from);
-    if (lineEnd >= 0) return { row: { problem: "Malformed" }, end: lineEnd + 1 };
-    this.#skipping = text.length - from > this.#maxRowLength;
-    return { row: { problem: this.#skipping ? "TooLong" : "Malformed" }, end: text.length };
+    const end = lineEnd < 0 ? text.length : lineEnd + 1;
+    if (end - from <= this.#maxRowLength) return { row: { problem: "Malformed" }, end };
+    this.#skipping = lineEnd < 0;
+    return { row: { problem: "TooLong" }, end };
   }
 }
 

@@ -200,6 +200,13 @@ test("csv: what was written is read again, in pieces of any size, as csv-parse r
   );
 });
 
+test("html: a tag without an end ends the page with an error, after what was read", async () => {
+  const document = `<html><body><p>one</p><p>two</p><img src="${"A".repeat(17 * 1024 * 1024)}"><p>three</p>`;
+  expect(await outcomes(document)).toEqual(["one", "two", "InputTooLarge"]);
+  const image = `<html><body><p>one</p><img src="${"A".repeat(15 * 1024 * 1024)}"><p>two</p>`;
+  expect(await outcomes(image)).toEqual(["one", "two"]);
+});
+
 test("jsonl: what was written is read again, in pieces of any size", async () => {
   const anyText = fc.string({ unit: "binary", maxLength: 20 });
   await fc.assert(

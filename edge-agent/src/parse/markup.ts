@@ -4,15 +4,20 @@ import { BLOCK_ELEMENTS, UNREAD_ELEMENTS } from "../preprocess/steps.ts";
 import { tooLong, type Row } from "./items.ts";
 import { splitLines } from "./lines.ts";
 
+/** UTF-16 units of one tag or comment, which the parser holds until its end; images inside of attributes fit. */
+const MAX_MARK_LENGTH = 16 * 1024 * 1024;
+
 /**
  * Blocks of a page. Broken markup is read as browsers do; nothing is fetched or run. htmlparser2 (what cheerio is built
  * on) keeps no tree, so neither the size of a page nor the depth of its tags takes memory.
+ * A tag or comment without an end within 16 Mi characters is an error, and the last row.
  */
 export async function* readHtml(text: AsyncIterable<string>, maxItemBytes: number): AsyncGenerator<Row> {
   const blocks = new HtmlBlocks(maxItemBytes);
   for await (const piece of text) {
     blocks.write(piece);
     yield* blocks.take();
+    if (blocks.isGivenUp) return;
   }
   blocks.end();
   yield* blocks.take();
@@ -37,6 +42,9 @@ class HtmlBlocks {
   #unread = 0;
   #tableRows = 0;
   #preformatted = 0;
+  /** Units since the parser gave something. */
+  #markLength = 0;
+  #isGivenUp = false;
 
   constructor(maxItemBytes: number) {
     this.#maxItemBytes = maxItemBytes;
@@ -44,11 +52,24 @@ class HtmlBlocks {
       onopentagname: (name) => this.#open(name),
       onclosetag: (name) => this.#close(name),
       ontext: (piece) => this.#text(piece),
+      onattribute: () => (this.#markLength = 0),
+      oncomment: () => (this.#markLength = 0),
+      onprocessinginstruction: () => (this.#markLength = 0),
     });
   }
 
   write(piece: string): void {
+    this.#markLength += piece.length;
     this.#parser.write(piece);
+    if (this.#markLength <= MAX_MARK_LENGTH) return;
+    this.#flush();
+    const message = `a tag or comment of the page has no end within ${MAX_MARK_LENGTH} characters; save the page again without it`;
+    this.#rows.push({ error: { code: "InputTooLarge", message }, place: `block ${++this.#count}` });
+    this.#isGivenUp = true;
+  }
+
+  get isGivenUp(): boolean {
+    return this.#isGivenUp;
   }
 
   end(): void {
@@ -63,6 +84,7 @@ class HtmlBlocks {
   }
 
   #open(name: string): void {
+    this.#markLength = 0;
     if (UNREAD_ELEMENTS.has(name) || name === "title") this.#unread++;
     if (name === "pre" || name === "textarea") this.#preformatted++;
     this.#border(name);
@@ -70,6 +92,7 @@ class HtmlBlocks {
   }
 
   #close(name: string): void {
+    this.#markLength = 0;
     if (UNREAD_ELEMENTS.has(name) || name === "title") this.#unread = Math.max(0, this.#unread - 1);
     if (name === "pre" || name === "textarea") this.#preformatted = Math.max(0, this.#preformatted - 1);
     if (name === "tr") this.#tableRows = Math.max(0, this.#tableRows - 1);
@@ -87,6 +110,7 @@ class HtmlBlocks {
   }
 
   #text(piece: string): void {
+    this.#markLength = 0;
     if (this.#unread === 0) this.#add(this.#preformatted > 0 ? piece : piece.replaceAll(/\s+/g, " "));
   }
 

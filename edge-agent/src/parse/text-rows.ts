@@ -41,7 +41,9 @@ export async function* readTable(
   for await (const row of readCsvRows(text, { delimiter, maxRowLength })) {
     const place = `row ${++number}`;
     if ("problem" in row) {
-      const broken = invalid("a quote of the row is not closed; double the quotes inside a quoted cell");
+      const broken = invalid(
+        `a quote of the row is not closed where a cell may end, within ${maxRowLength} characters; double the quotes inside a quoted cell`,
+      );
       yield { error: row.problem === "TooLong" ? tooLong(maxItemBytes) : broken, place };
     } else if (names === undefined) {
       if (row.cells.length > MAX_COLUMNS) {
