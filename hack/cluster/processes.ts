@@ -5,6 +5,7 @@
  * identity: after a reboot or a day it may be somebody else's, so nothing is signalled unless both agree. A process
  * leads its own process group; what it leaves behind there ends with it.
  */
+import { randomInt } from "node:crypto";
 import { execFileSync, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -146,14 +147,27 @@ export function isAlive(record: ProcessRecord): boolean {
   return record.startedAt !== "" && startTimeOf(record.pid) === record.startedAt;
 }
 
+/** Below the range from which the system takes ports of outgoing connections: one of these could take it before a server does. */
+const PORTS = { first: 20_000, count: 12_000 };
+const PORT_TRIES = 50;
+
 /** A TCP port of the loopback interface that nothing listened on a moment ago. */
 export async function freePort(): Promise<number> {
+  for (let tries = 0; tries < PORT_TRIES; tries++) {
+    const port = PORTS.first + randomInt(PORTS.count);
+    if (await canListen(port)) return port;
+  }
+  throw new Error(`no TCP port is free among ${PORT_TRIES} from ${PORTS.first} on`);
+}
+
+async function canListen(port: number): Promise<boolean> {
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no TCP port is free");
-  return address.port;
+  const isFree = await new Promise<boolean>((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => resolve(true));
+  });
+  if (isFree) await new Promise((resolve) => server.close(resolve));
+  return isFree;
 }
 
 async function waitUntilReady(record: ProcessRecord, spec: ProcessSpec): Promise<void> {
