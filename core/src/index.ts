@@ -92,6 +92,7 @@ export {
   type GateRule,
 } from "./gate/policy.ts";
 export { answersAgree, answerSignalOf, type AnswerSignal } from "./gate/signal.ts";
+export { compareNumbers } from "./compare.ts";
 export { languageOf, type TextLanguage } from "./language.ts";
 export {
   choosePrompt,
@@ -101,5 +102,5 @@ export {
   type PromptCandidate,
   type PromptFacts,
 } from "./prompts.ts";
-export { judgeQuality, type Gold, type Judged, type Quality } from "./quality/measures.ts";
+export { editDistance, judgeQuality, type Gold, type Judged, type Quality } from "./quality/measures.ts";
 export { bootstrap, proportion, seededRandom, type Estimate } from "./quality/intervals.ts";

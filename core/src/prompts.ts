@@ -1,4 +1,5 @@
 import type { PromptSpec, TaskType, WorkPrompt } from "@autoglm/api";
+import { compareNumbers } from "./compare.ts";
 import { languageOf, type TextLanguage } from "./language.ts";
 
 export interface PromptCandidate {
@@ -82,12 +83,4 @@ function usefulExamples(spec: PromptSpec, facts: PromptFacts): number {
   const asked = facts.labels ?? spec.labels ?? [];
   const shown = isClassification ? examples.map(({ output }) => output) : (spec.labels ?? asked);
   return asked.every((label) => shown.includes(label)) ? examples.length : 0;
-}
-
-function compareNumbers(a: readonly number[], b: readonly number[]): number {
-  for (const [index, value] of a.entries()) {
-    const difference = value - (b[index] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return 0;
 }

@@ -2,8 +2,8 @@ import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { AutoglmError, manifestSchema, type PromptSpec } from "@autoglm/api";
+import type { PromptCandidate } from "@autoglm/core";
 import { parseAllDocuments } from "yaml";
-import type { LibraryPrompt } from "./controllers/task/resolve-prompt.ts";
 
 /** In the checkout, or beside the bundle (hack/build.ts). */
 const FOLDER = fileURLToPath(
@@ -14,9 +14,9 @@ const FOLDER = fileURLToPath(
  * The built-in prompts: every AutoGLMPrompt in the YAML files of the folder.
  * @throws AutoglmError `Invalid`, naming file and field
  */
-export async function loadPromptLibrary(folder: string = FOLDER): Promise<readonly LibraryPrompt[]> {
+export async function loadPromptLibrary(folder: string = FOLDER): Promise<readonly PromptCandidate[]> {
   const files = (await readdir(folder)).filter((name) => name.endsWith(".yaml")).sort();
-  const prompts: LibraryPrompt[] = [];
+  const prompts: PromptCandidate[] = [];
   for (const file of files) {
     for (const document of parseAllDocuments(await readFile(path.join(folder, file), "utf8"))) {
       const parsed = manifestSchema("AutoGLMPrompt").safeParse(document.toJS());

@@ -9,6 +9,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { DesiredDocument, Grant, Heartbeat, Ledger } from "@autoglm/api";
+import type { PromptCandidate } from "@autoglm/core";
 import { WorkQueue, type Clock, type KubeMetrics, type Log, type ReconcileOutcome } from "@autoglm/kube";
 import { PlacementBoard } from "./controllers/board.ts";
 import {
@@ -25,7 +26,6 @@ import { NodeController } from "./controllers/node/controller.ts";
 import { draftOf } from "./controllers/node/description.ts";
 import { reconcileTask } from "./controllers/task/controller.ts";
 import { settleReservation } from "./controllers/task/observe.ts";
-import type { LibraryPrompt } from "./controllers/task/resolve-prompt.ts";
 import { AssignmentTable, type SpecBus } from "./dispatch/assignments.ts";
 import { DesiredDocuments, type DocumentBus } from "./dispatch/desired-documents.ts";
 import { HeartbeatTracker } from "./dispatch/heartbeats.ts";
@@ -52,7 +52,7 @@ export interface OperatorOptions {
   /** Raised by hand when the cluster was restored from a backup. */
   readonly generation: number;
   /** The built-in prompts. */
-  readonly library: readonly LibraryPrompt[];
+  readonly library: readonly PromptCandidate[];
   /** How often every document is written again, for what nobody noticed. */
   readonly rewriteIntervalMs: number;
   readonly clock: Clock;

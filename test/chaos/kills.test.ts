@@ -3,6 +3,7 @@
  * each the one that an undisturbed run gives.
  */
 import { setTimeout as delay } from "node:timers/promises";
+import { seededRandom } from "@autoglm/core";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { until } from "../support/cluster.ts";
 import { configMap, groupMembers, TestInstallation, untilGone, wipe } from "../support/installation.ts";
@@ -130,7 +131,7 @@ const seed = Number(process.env["AUTOGLM_CHAOS_SEED"] ?? Math.floor(Math.random(
 it(`survives kills at random in a file of ${LINES} lines (AUTOGLM_CHAOS_SEED=${seed})`, async () => {
   const quiet = await site.createTask("quiet", REVIEWS);
   await site.completed("quiet");
-  const random = randomOf(seed);
+  const random = seededRandom(seed);
   const uid = await site.createTask("noisy", REVIEWS);
   let struck = 0;
   for (let next = 500; ; next += 1000 + Math.floor(random() * 2000)) {
@@ -151,14 +152,3 @@ it(`survives kills at random in a file of ${LINES} lines (AUTOGLM_CHAOS_SEED=${s
   const [noisy, expected] = [await site.records(uid), await site.records(quiet)];
   expect(differingItems(outputsOf(noisy, LINES), outputsOf(expected, LINES))).toEqual([]);
 });
-
-/** mulberry32: the same numbers for the same seed. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

@@ -1,3 +1,5 @@
+import { editDistance } from "@autoglm/core";
+
 /** What was read against what was written, per text. */
 export interface Comparison {
   readonly errors: number;
@@ -10,20 +12,6 @@ export function comparable(truth: string, read: string): Comparison {
   const squeeze = (text: string) => Array.from(text.normalize("NFKC").replaceAll(/\s+/g, " ").trim());
   const [want, got] = [squeeze(truth), squeeze(read)];
   return { errors: editDistance(want, got), characters: want.length };
-}
-
-/** Insertions, deletions and replacements between two sequences (Levenshtein). */
-function editDistance(a: readonly string[], b: readonly string[]): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (const [index, character] of a.entries()) {
-    const next = [index + 1];
-    for (const [at, other] of b.entries()) {
-      const replaced = (row[at] ?? 0) + (character === other ? 0 : 1);
-      next.push(Math.min(replaced, (row[at + 1] ?? 0) + 1, (next[at] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row.at(-1) ?? 0;
 }
 
 export function errorRate(comparisons: readonly Comparison[]): number {

@@ -1,6 +1,7 @@
 /** Gold files of `autoglm gate eval`: JSON lines with a text and the label that a person gave it. */
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { seededRandom } from "@autoglm/core";
 import { z } from "zod";
 import { usageError } from "../exit-codes.ts";
 
@@ -93,15 +94,12 @@ export function splitsOf<Row extends Pick<GoldRow, "split">>(
   });
 }
 
-/** Fisher and Yates, by mulberry32: the same order for the same seed on every machine. */
+/** Fisher and Yates: the same order for the same seed on every machine. */
 function shuffle<Row>(rows: readonly Row[], seed: number): Row[] {
   const shuffled = [...rows];
-  let state = seed;
+  const random = seededRandom(seed);
   for (let last = shuffled.length - 1; last > 0; last--) {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    const at = Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * (last + 1));
+    const at = Math.floor(random() * (last + 1));
     const [one, other] = [shuffled[last], shuffled[at]];
     if (one !== undefined && other !== undefined) [shuffled[last], shuffled[at]] = [other, one];
   }

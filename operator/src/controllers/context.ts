@@ -1,12 +1,12 @@
 /** What every controller works with. Built once, in operator.ts. */
 import type { Grant } from "@autoglm/api";
+import type { PromptCandidate } from "@autoglm/core";
 import type { Log } from "@autoglm/kube";
 import type { AssignmentTable } from "../dispatch/assignments.ts";
 import type { HeartbeatTracker } from "../dispatch/heartbeats.ts";
 import type { LedgerCache } from "../dispatch/ledgers.ts";
 import type { ObjectStore } from "../store/object-store.ts";
 import type { PlacementBoard } from "./board.ts";
-import type { LibraryPrompt } from "./task/resolve-prompt.ts";
 import { describeNode, type NodeDescription } from "./node/description.ts";
 
 /** What the controllers ask of the bus, beyond the table of assignments. */
@@ -35,7 +35,7 @@ export interface ControllerContext {
   readonly ledgers: LedgerCache;
   readonly writes: WriteTimes;
   /** The built-in prompts. */
-  readonly library: readonly LibraryPrompt[];
+  readonly library: readonly PromptCandidate[];
   readonly settings: ControllerSettings;
   readonly signGrant: (grant: Grant) => string;
   /** Milliseconds since the epoch. */

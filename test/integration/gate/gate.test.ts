@@ -10,7 +10,8 @@ import { routeEngines } from "../../../edge-agent/src/agent/engine-router.ts";
 import type { InferenceEngine } from "../../../edge-agent/src/agent/ports.ts";
 import { createEngine, type Engine } from "../../../edge-agent/src/engine/index.ts";
 import { readModelFolder } from "../../../edge-agent/src/models/model-folder.ts";
-import { promptsFor, startSite, type RemoteSite } from "../remote/harness.ts";
+import { promptsFor } from "../../support/prompt-library.ts";
+import { startSite, type RemoteSite } from "../remote/harness.ts";
 import { makeFolder, openGate, PRE_GATE, REVIEWS, silent } from "./pair.ts";
 
 let onnx: Engine;

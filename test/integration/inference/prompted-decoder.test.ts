@@ -3,11 +3,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { itemOutputSchema, type TaskType } from "@autoglm/api";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { loadPromptLibrary } from "../../../edge-agent/src/prompted/library.ts";
+import { promptsFor } from "../../support/prompt-library.ts";
 import { collect, infer, startEngine } from "./harness.ts";
 import { sampleModel } from "./models.ts";
 
-const library = await loadPromptLibrary();
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "autoglm-prompted-"));
@@ -23,7 +22,7 @@ async function run(
   await using engine = startEngine();
   const model = await sampleModel(folder, "smollm2-135m-instruct", "int4");
   const labels = "candidateLabels" in parameters ? (parameters.candidateLabels as string[]) : undefined;
-  const prompts = library.promptsFor(type, labels).map((prompt) => ({ ...prompt, maxInputTokens: 400 }));
+  const prompts = promptsFor(type, labels).map((prompt) => ({ ...prompt, maxInputTokens: 400 }));
   return await collect(infer(engine, { model, type, texts, parameters, prompts, signal }));
 }
 

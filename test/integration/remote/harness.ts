@@ -4,12 +4,11 @@ import path from "node:path";
 import type { EndpointWorkModel, ItemResult, TaskType, WorkPrompt } from "@autoglm/api";
 import { createLogger } from "@autoglm/telemetry";
 import type { ParsedItem } from "../../../edge-agent/src/parse/index.ts";
-import { loadPromptLibrary } from "../../../edge-agent/src/prompted/library.ts";
 import { RemoteEngine, type RemoteEngineOptions } from "../../../edge-agent/src/remote/index.ts";
 import { OpenAiServer, type OpenAiServerOptions } from "../../support/openai-server/server.ts";
+import { promptsFor } from "../../support/prompt-library.ts";
 
 export const KEY = "id.0123456789abcdef";
-const library = await loadPromptLibrary();
 
 export interface RemoteSite extends AsyncDisposable {
   readonly server: OpenAiServer;
@@ -66,10 +65,6 @@ export async function startSite(
       await rm(folder, { recursive: true, force: true });
     },
   };
-}
-
-export function promptsFor(type: TaskType, labels?: readonly string[]): readonly WorkPrompt[] {
-  return library.promptsFor(type, labels);
 }
 
 async function* itemsOf(texts: Iterable<string>): AsyncGenerator<ParsedItem> {

@@ -1,7 +1,7 @@
 import type { AutoGLMModel, ModelVariant, PromptSpec, TaskSpecInput, TaskType } from "@autoglm/api";
+import type { PromptCandidate } from "@autoglm/core";
 import { describe, expect, it } from "vitest";
 import { taskWith } from "./plan-world.test-support.ts";
-import type { LibraryPrompt } from "./resolve-prompt.ts";
 import { resolveTask } from "./resolve.ts";
 
 const onnx: ModelVariant = { name: "int8", runtime: "onnx", memory: "1Gi", contextLength: 512, files: [] };
@@ -36,7 +36,7 @@ const glm = model("glm-4-flash", ["text-classification", "text-generation"], {
   variants: [hosted],
 });
 const small = model("small", ["text-classification", "text-generation"]);
-const prompt = (name: string, taskType: TaskType, more: Partial<PromptSpec> = {}): LibraryPrompt => ({
+const prompt = (name: string, taskType: TaskType, more: Partial<PromptSpec> = {}): PromptCandidate => ({
   name,
   spec: { taskType, language: "any", template: "{{ text }}", ...more },
 });
@@ -51,7 +51,7 @@ const resolve = (
   {
     heldKeys = [],
     prompts = library,
-  }: { heldKeys?: readonly string[]; prompts?: readonly LibraryPrompt[] } = {},
+  }: { heldKeys?: readonly string[]; prompts?: readonly PromptCandidate[] } = {},
 ) =>
   resolveTask({
     task: taskWith({ type: "text-classification", ...spec }),

@@ -3,7 +3,7 @@
  * endpoint calls it change faster than manifests. Pure.
  */
 import type { AutoGLMModel, ModelVariant, TaskType } from "@autoglm/api";
-import { keyNamesOf, type TextLanguage } from "@autoglm/core";
+import { compareNumbers, keyNamesOf, type TextLanguage } from "@autoglm/core";
 import { namesOf, refused, type DeepModel, type Refused } from "./resolution.ts";
 
 export interface ModelFacts {
@@ -104,11 +104,3 @@ export function resolveDeepModel(facts: ModelFacts, name: string, type: TaskType
 
 const sorted = (models: readonly AutoGLMModel[]) =>
   [...models].sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
-
-function compareNumbers(a: readonly number[], b: readonly number[]): number {
-  for (const [index, left] of a.entries()) {
-    const difference = left - (b[index] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return 0;
-}

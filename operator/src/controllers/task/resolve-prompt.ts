@@ -3,27 +3,18 @@ import {
   TASK_TYPE_CONTRACTS,
   type AutoGLMModel,
   type AutoGLMTask,
-  type PromptSpec,
   type TaskPrompt,
   type TaskType,
   type WorkPrompt,
 } from "@autoglm/api";
-import { choosePrompt } from "@autoglm/core";
+import { choosePrompts, workPromptOf, type PromptCandidate } from "@autoglm/core";
 import { refused, type Refused } from "./resolution.ts";
-
-/** A prompt of the library: of the task's namespace, or built in. */
-export interface LibraryPrompt {
-  readonly name: string;
-  readonly spec: PromptSpec;
-}
 
 export interface PromptFacts {
   readonly task: AutoGLMTask;
-  /** Each name once: a namespace's own takes the place of a built-in one. */
-  readonly prompts: readonly LibraryPrompt[];
+  /** Of the task's namespace and built in. Each name once: a namespace's own takes the place of a built-in one. */
+  readonly prompts: readonly PromptCandidate[];
 }
-
-const LANGUAGES = ["zh", "en"] as const;
 
 /** A model that answers what it is asked in words, whatever the type. */
 const generates = ({ spec }: AutoGLMModel) =>
@@ -54,10 +45,8 @@ export function resolvePrompts(
   // The raw text goes to the decoder.
   if (!TASK_TYPE_CONTRACTS[type].autoPrompt) return {};
   const labels = facts.task.spec.parameters?.candidateLabels;
-  const chosen = LANGUAGES.map((language) =>
-    choosePrompt(facts.prompts, { taskType: type, language, ...(labels !== undefined && { labels }) }),
-  ).filter((prompt) => prompt !== undefined);
-  const prompts = [...new Set(chosen)].map(({ name, spec }) => workPromptOf(name, spec, spec.examples, {}));
+  // A node takes the first for a text of neither language: the Chinese one.
+  const prompts = choosePrompts(facts.prompts, { taskType: type, labels }).toReversed().map(workPromptOf);
   if (prompts.length > 0) return { prompts };
   return refused("PromptNeeded", `the library has no prompt for ${type} that fits the task`, {
     hint: "create the task again with spec.prompt, or kubectl apply an AutoGLMPrompt of that taskType",
@@ -69,10 +58,10 @@ function resolveGiven(
   type: TaskType,
   given: TaskPrompt,
 ): { readonly prompts: readonly WorkPrompt[] } | Refused {
-  const { name, template, examples, variables = {} } = given;
+  const { name, template, variables = {}, ...body } = given;
   if (template !== undefined) {
-    const spec = { ...given, template, taskType: type, language: "any" as const, variables: undefined };
-    return { prompts: [workPromptOf("inline", spec, examples, variables)] };
+    const spec = { ...body, template, taskType: type, language: "any" as const };
+    return { prompts: [{ ...workPromptOf({ name: "inline", spec }), variables }] };
   }
   const found = prompts.find((prompt) => prompt.name === name);
   const namespace = task.metadata.namespace ?? "default";
@@ -105,33 +94,7 @@ function resolveGiven(
       hint: `create the task again with spec.prompt.variables of ${declared.map((variable) => variable.name).join(", ") || "nothing"}`,
     });
   }
-  const spec = { ...found.spec, taskType: type };
-  return { prompts: [workPromptOf(found.name, spec, examples ?? found.spec.examples, variables)] };
-}
-
-function workPromptOf(
-  name: string,
-  spec: Omit<PromptSpec, "examples">,
-  examples: PromptSpec["examples"],
-  variables: Readonly<Record<string, string>>,
-): WorkPrompt {
-  const { taskType, language, system, template, labels, outputSchema, maxInputTokens, maxNewTokens, stop } =
-    spec;
-  const defaults = (spec.variables ?? []).flatMap((variable) =>
-    variable.default === undefined ? [] : [[variable.name, variable.default] as const],
-  );
-  return {
-    name,
-    taskType,
-    language,
-    template,
-    variables: { ...Object.fromEntries(defaults), ...variables },
-    examples: examples ?? [],
-    ...(system !== undefined && { system }),
-    ...(labels !== undefined && { labels }),
-    ...(outputSchema !== undefined && { outputSchema }),
-    ...(maxInputTokens !== undefined && { maxInputTokens }),
-    ...(maxNewTokens !== undefined && { maxNewTokens }),
-    ...(stop !== undefined && { stop }),
-  };
+  const { examples = found.spec.examples } = body;
+  const prompt = workPromptOf({ name: found.name, spec: { ...found.spec, taskType: type, examples } });
+  return { prompts: [{ ...prompt, variables: { ...prompt.variables, ...variables } }] };
 }

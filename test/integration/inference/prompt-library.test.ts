@@ -1,12 +1,11 @@
 import { TASK_TYPE_CONTRACTS, TASK_TYPES, type WorkPrompt } from "@autoglm/api";
 import { workPromptOf } from "@autoglm/core";
 import { describe, expect, it } from "vitest";
-import { assertPromptIsUsable } from "./check.ts";
-import { loadPromptLibrary } from "./library.ts";
-import { renderPrompt } from "./render.ts";
-import { readJsonAnswer, schemaOf } from "./schemas.ts";
+import { assertPromptIsUsable } from "../../../edge-agent/src/prompted/check.ts";
+import { renderPrompt } from "../../../edge-agent/src/prompted/render.ts";
+import { readJsonAnswer, schemaOf } from "../../../edge-agent/src/prompted/schemas.ts";
+import { builtInPrompts, promptsFor } from "../../support/prompt-library.ts";
 
-const library = await loadPromptLibrary();
 const promptTypes = TASK_TYPES.filter((type) => TASK_TYPE_CONTRACTS[type].autoPrompt);
 const isClassification = (type: string) =>
   type.endsWith("-classification") && type !== "token-classification";
@@ -45,14 +44,14 @@ describe("the built-in library", () => {
     const names = promptTypes.flatMap((type) =>
       ["zh", "en"].flatMap((language) => ["zero", "few"].map((shots) => `${type}-${language}-${shots}`)),
     );
-    expect(library.candidates.map(({ name }) => name).sort()).toEqual(names.sort());
-    for (const { name, spec } of library.candidates) {
+    expect(builtInPrompts.map(({ name }) => name).sort()).toEqual(names.sort());
+    for (const { name, spec } of builtInPrompts) {
       expect((spec.examples ?? []).length > 0, name).toBe(name.endsWith("-few"));
       expect(name).toContain(`-${spec.language}-`);
     }
   });
 
-  it.each(library.candidates.map((candidate) => [candidate.name, candidate] as const))(
+  it.each(builtInPrompts.map((candidate) => [candidate.name, candidate] as const))(
     "%s is usable, and its examples have the form that it asks for",
     (_name, candidate) => {
       const prompt = workPromptOf(candidate);
@@ -67,14 +66,16 @@ describe("the built-in library", () => {
 
   it("offers one prompt for each language, with examples when their labels are asked for", () => {
     const named = (labels?: readonly string[]) =>
-      library.promptsFor("text-classification", labels).map(({ name }) => name);
+      promptsFor("text-classification", labels).map(({ name }) => name);
     expect(named()).toEqual(["text-classification-en-few", "text-classification-zh-few"]);
     expect(named(["spam", "ham"])).toEqual(["text-classification-en-zero", "text-classification-zh-zero"]);
-    expect(library.promptsFor("text-generation", undefined)).toEqual([]);
+    expect(promptsFor("text-generation", undefined)).toEqual([]);
   });
 
   it.each(promptTypes)("renders %s as it did", async (type) => {
-    const prompts = library.candidates.filter(({ spec }) => spec.taskType === type).map(workPromptOf);
-    await expect(`${prompts.map(goldenOf).join("\n\n")}\n`).toMatchFileSnapshot(`./golden/${type}.txt`);
+    const prompts = builtInPrompts.filter(({ spec }) => spec.taskType === type).map(workPromptOf);
+    await expect(`${prompts.map(goldenOf).join("\n\n")}\n`).toMatchFileSnapshot(
+      `./rendered-prompts/${type}.txt`,
+    );
   });
 });
