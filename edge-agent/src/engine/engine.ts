@@ -10,21 +10,13 @@
  * - Memory: each process counts with what its model declares (residency.ts).
  * - One spare process without a model is kept, so that loading a model does not wait for a start.
  */
-import { stat } from "node:fs/promises";
-import path from "node:path";
-import {
-  AutoglmError,
-  hasErrorCode,
-  toAutoglmError,
-  type ItemResult,
-  type TaskType,
-  type WorkPrompt,
-} from "@autoglm/api";
+import { AutoglmError, type ItemResult, type TaskType, type WorkPrompt } from "@autoglm/api";
 import type { Log } from "@autoglm/telemetry";
 import type { ParsedItem } from "../parse/index.ts";
 import type { Parameters, PipelineItem, PipelineResult } from "../pipelines/pipeline.ts";
 import { tensorsOfText } from "../pipelines/tensor-request.ts";
 import type { ExecutionProvider } from "./onnx-session.ts";
+import { ModelLoader } from "./model-loader.ts";
 import { OnlineQueue, type OnlineRequest } from "./online-queue.ts";
 import { ProcessPool } from "./process-pool.ts";
 import { choosePrompt } from "./prompt-choice.ts";
@@ -33,11 +25,8 @@ import { InferenceRequest, type WholeItem } from "./request.ts";
 import { Residency } from "./residency.ts";
 import { itemOutputOf } from "./results.ts";
 import { Scheduler } from "./scheduler.ts";
-import { ServedModel, type ModelOnDisk } from "./served-model.ts";
+import type { ModelOnDisk, ServedModel } from "./served-model.ts";
 
-/** Of the graph and its weights: above it, weights in every process would cost more than runs in parallel gain. */
-const LARGE_MODEL_BYTES = 100_000_000;
-const LOAD_SILENCE_MS = 300_000;
 const DEFAULT_ITEM_TIMEOUT_MS = 60_000;
 const DEFAULT_QUEUE_LIMIT = 1024;
 
@@ -127,54 +116,60 @@ export function createEngine(options: EngineOptions): Engine {
 }
 
 class ProcessPoolEngine implements Engine {
-  readonly #options: EngineOptions;
   readonly #models = new Map<string, ServedModel>();
   readonly #requests = new Set<InferenceRequest>();
   readonly #processes: ProcessPool;
   readonly #scheduler: Scheduler;
   readonly #residency: Residency;
+  readonly #loader: ModelLoader;
   readonly #online: OnlineQueue;
-  readonly #fallbacks = new Set<string>();
 
   constructor(options: EngineOptions) {
-    this.#options = options;
     this.#processes = new ProcessPool(() => this.#noteChange());
     this.#residency = new Residency(this.#models, options.memoryBudgetBytes);
     this.#scheduler = new Scheduler(this.#models, {
       threads: options.threads,
       silenceMs: options.itemTimeoutMs ?? DEFAULT_ITEM_TIMEOUT_MS,
       onRunEnd: () => this.#noteChange(),
-      addProcess: (served) => this.#addProcess(served),
+      addProcess: (served) => this.#loader.addProcess(served),
+    });
+    this.#loader = new ModelLoader({
+      models: this.#models,
+      threads: options.threads,
+      executionProviders: options.executionProviders ?? ["cpu"],
+      processes: this.#processes,
+      residency: this.#residency,
+      log: options.log,
+      hasFreeThreads: (threads) => this.#scheduler.hasFreeThreads(threads),
+      onChange: () => this.#noteChange(),
     });
     this.#online = new OnlineQueue({
       limit: options.queueLimit ?? DEFAULT_QUEUE_LIMIT,
       find: (model) => this.#models.get(model.digest),
-      use: (model) => this.#use(model),
-      ensureLoaded: (served) => this.#ensureLoaded(served),
-      release: (served) => this.#release(served),
+      loader: this.#loader,
       nextSequence: () => this.#scheduler.nextSequence(),
       schedule: () => this.#scheduler.schedule(),
     });
   }
 
   async load(model: ModelOnDisk, signal: AbortSignal): Promise<{ readonly loadMs: number }> {
-    const served = await this.#use(model);
+    const served = await this.#loader.use(model);
     try {
-      return { loadMs: await untilAborted(this.#ensureLoaded(served), signal) };
+      return { loadMs: await untilAborted(this.#loader.ensureLoaded(served), signal) };
     } finally {
-      this.#release(served);
+      this.#loader.release(served);
     }
   }
 
   async *infer(options: InferOptions): AsyncGenerator<ItemResult> {
     const { model, type, signal } = options;
-    const served = await this.#use(model);
+    const served = await this.#loader.use(model);
     const request = new InferenceRequest(options.items);
     const abort = () => request.fail(aborted());
     signal.addEventListener("abort", abort);
     this.#requests.add(request);
     try {
-      await untilAborted(this.#ensureLoaded(served), signal);
+      await untilAborted(this.#loader.ensureLoaded(served), signal);
       if (served.serving?.taskTypes.includes(type) !== true) throw servesAnotherType(model, type, served);
       void request.read((item) => this.#enqueueTaskItem(served, request, item, options));
       yield* request.take();
@@ -182,7 +177,7 @@ class ProcessPoolEngine implements Engine {
       request.end();
       signal.removeEventListener("abort", abort);
       this.#requests.delete(request);
-      this.#release(served);
+      this.#loader.release(served);
     }
   }
 
@@ -273,106 +268,7 @@ class ProcessPoolEngine implements Engine {
     this.#scheduler.schedule();
   }
 
-  /** Counts the caller among the users at once, so that the model is not forgotten meanwhile. */
-  async #use(model: ModelOnDisk): Promise<ServedModel> {
-    const known = this.#models.get(model.digest);
-    const served = known ?? this.#add(model, await graphBytes(model));
-    served.users++;
-    return served;
-  }
-
-  #release(served: ServedModel): void {
-    served.users--;
-    this.#noteChange();
-  }
-
-  #add(model: ModelOnDisk, bytes: number): ServedModel {
-    const { threads, log, executionProviders = ["cpu"] } = this.#options;
-    const single = bytes > LARGE_MODEL_BYTES || executionProviders.includes("cuda");
-    const limits = single ? { threads, maxProcesses: 1 } : { threads: 1, maxProcesses: threads };
-    // Another caller may have been faster.
-    const served = this.#models.get(model.digest) ?? new ServedModel(model, limits, log);
-    this.#models.set(model.digest, served);
-    return served;
-  }
-
-  /** Milliseconds that it took to load, 0 when it was there. */
-  async #ensureLoaded(served: ServedModel): Promise<number> {
-    if (served.setAside !== undefined) throw served.setAside;
-    if (served.slots.size > 0) return 0;
-    return served.starting ?? this.#start(served, this.#residency.takeRoom(served));
-  }
-
-  async #start(served: ServedModel, room: Promise<void>): Promise<number> {
-    const starting = room.then(() => this.#startProcess(served));
-    served.starting = starting;
-    try {
-      return await starting;
-    } finally {
-      served.starting = undefined;
-      this.#noteChange();
-    }
-  }
-
-  /** Loads the model in a process whose memory is reserved. */
-  async #startProcess(served: ServedModel, attempts = 2): Promise<number> {
-    const { directory, contextLength } = served.model;
-    const { executionProviders = ["cpu"] } = this.#options;
-    const child = this.#processes.take();
-    try {
-      const start = performance.now();
-      const { serving } = await child.call<"loaded">(
-        { kind: "load", directory, contextLength, threads: served.threads, executionProviders },
-        LOAD_SILENCE_MS,
-      );
-      served.addProcess(child, serving);
-      if (serving.fallbackReason !== undefined)
-        this.#sayFallback(served, serving.provider, serving.fallbackReason);
-      return performance.now() - start;
-    } catch (thrown) {
-      await child.kill();
-      // Whatever ended it from outside may have had nothing to do with this model.
-      if (hasErrorCode(thrown, "InferenceWorkerLost")) {
-        served.noteCrash(thrown);
-        if (attempts > 1 && served.setAside === undefined)
-          return await this.#startProcess(served, attempts - 1);
-      }
-      served.reservedProcesses--;
-      throw served.setAside ?? asLoadFailure(thrown);
-    } finally {
-      this.#processes.keepSpare();
-    }
-  }
-
-  /** Once per model: every process of it would say the same. */
-  #sayFallback({ model }: ServedModel, provider: ExecutionProvider, reason: string): void {
-    if (this.#fallbacks.has(model.digest)) return;
-    this.#fallbacks.add(model.digest);
-    this.#options.log.warn(
-      { model: model.name, variant: model.variant, provider, reason },
-      "the model runs on another provider than the first of AUTOGLM_EXECUTION_PROVIDERS: install its libraries and driver, or take it out of the list",
-    );
-  }
-
-  /** The first process of a model that lost its last one, or a further one where it pays and nothing has to go for it. */
-  #addProcess(served: ServedModel): void {
-    if (served.starting !== undefined) return;
-    if (served.slots.size === 0) {
-      this.#ensureLoaded(served).catch((error: unknown) => served.failAll(error));
-      return;
-    }
-    const isWorth =
-      served.slots.size < served.maxProcesses &&
-      served.isBacklogged &&
-      this.#scheduler.hasFreeThreads(served.threads);
-    // An online request does not wait for a task's run, however long that is.
-    const isUrgent = served.onlineWaitsForTasks && served.slots.size <= served.maxProcesses;
-    if ((isWorth || isUrgent) && this.#residency.hasRoomFor(served.model.memoryBytes)) {
-      served.reservedProcesses++;
-      this.#start(served, Promise.resolve()).catch((error: unknown) => served.stopGrowing(error));
-    }
-  }
-
+  /** Something ended or became idle. */
   #noteChange(): void {
     this.#residency.noteChange();
     this.#scheduler.schedule();
@@ -386,17 +282,6 @@ const ITEM_FAILURES: ReadonlySet<string> = new Set([
   "InferenceWorkerLost",
   "Internal",
 ]);
-
-async function graphBytes(model: ModelOnDisk): Promise<number> {
-  const graph = path.join(model.directory, "model.onnx");
-  // Weights that are too large for the graph's file.
-  const beside = await stat(`${graph}.data`).catch(() => undefined);
-  try {
-    return (await stat(graph)).size + (beside?.size ?? 0);
-  } catch (cause) {
-    throw new AutoglmError("ModelLoadFailed", "model.onnx is missing", { cause });
-  }
-}
 
 /** @throws AutoglmError `Aborted` as soon as the signal says so; what the promise stands for goes on */
 async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
@@ -413,12 +298,6 @@ async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promis
 
 function aborted(): AutoglmError {
   return new AutoglmError("Aborted", "inference was stopped", { retry: "never" });
-}
-
-function asLoadFailure(thrown: unknown): AutoglmError {
-  const error = toAutoglmError(thrown);
-  if (error.code === "ModelLoadFailed" || error.code === "Aborted") return error;
-  return new AutoglmError("ModelLoadFailed", `loading failed: ${error.message}`, { cause: error });
 }
 
 function servesAnotherType(model: ModelOnDisk, type: TaskType, { serving }: ServedModel): AutoglmError {

@@ -1,5 +1,6 @@
 import { AutoglmError, toAutoglmError } from "@autoglm/api";
 import type { PipelineItem } from "../pipelines/pipeline.ts";
+import type { ModelLoader } from "./model-loader.ts";
 import { DEFAULT_RANK, type ItemOwner } from "./queued-item.ts";
 import type { ModelOnDisk, ServedModel } from "./served-model.ts";
 
@@ -17,10 +18,7 @@ export interface OnlineQueueOptions {
   /** Requests that may wait for one model. */
   readonly limit: number;
   readonly find: (model: ModelOnDisk) => ServedModel | undefined;
-  /** Counts a user of the model. */
-  readonly use: (model: ModelOnDisk) => Promise<ServedModel>;
-  readonly release: (served: ServedModel) => void;
-  readonly ensureLoaded: (served: ServedModel) => Promise<number>;
+  readonly loader: ModelLoader;
   readonly nextSequence: () => number;
   readonly schedule: () => void;
 }
@@ -66,16 +64,16 @@ export class OnlineQueue {
   }
 
   async #loadThenEnqueue(request: OnlineRequest): Promise<void> {
-    const { use, release, ensureLoaded } = this.#options;
+    const { loader } = this.#options;
     const { digest } = request.model;
     this.#loading.set(digest, (this.#loading.get(digest) ?? 0) + 1);
     try {
-      const served = await use(request.model);
+      const served = await loader.use(request.model);
       try {
-        await ensureLoaded(served);
+        await loader.ensureLoaded(served);
         this.#enqueue(served, request);
       } finally {
-        release(served);
+        loader.release(served);
       }
     } catch (error) {
       request.owner.fail(toAutoglmError(error));

@@ -15,6 +15,8 @@ export type ToWorker =
       readonly kind: "load";
       readonly directory: string;
       readonly contextLength: number;
+      /** Of a process of the model that is loaded already: nothing else has to be warmed up. */
+      readonly warmed?: Warmed | undefined;
     } & OnnxSessionOptions)
   | { readonly kind: "run"; readonly items: readonly PipelineItem[]; readonly wantsTokens: boolean }
   /** A run of items that are tensors and nothing else. */
@@ -37,16 +39,28 @@ export type FromWorker =
   /** After `loaded`, unasked: a better budget than the first. */
   | { readonly kind: "calibrated"; readonly budget: number };
 
+/** Rows of one padded length. */
+export interface RunShape {
+  readonly rows: number;
+  readonly length: number;
+}
+
+/** What a process found out about the model, which holds for the next one. */
+export interface Warmed {
+  /** Rows × the longest of them up to which a batch gains; calibrated. */
+  readonly budget: number;
+  /** Nothing that was run needed more memory than these. */
+  readonly largestShapes: readonly RunShape[];
+}
+
 /** What a loaded model does and how its work is batched. */
-export interface Serving {
+export interface Serving extends Warmed {
   readonly taskTypes: readonly TaskType[];
   readonly maxItems: number;
   /** Runs may overlap; see {@link Pipeline}. */
   readonly overlaps: boolean;
   /** Units of an item that cost something. */
   readonly maxLength: number;
-  /** Rows × the longest of them up to which a batch gains; calibrated. */
-  readonly budget: number;
   /** Of a model that takes tensors. */
   readonly contract?: TensorConfig | undefined;
   /** What the graph runs on. */

@@ -7,7 +7,7 @@ import { pickBatch } from "./batch.ts";
 import type { InferenceChild } from "./child.ts";
 import type { EvictionView } from "./eviction.ts";
 import { packTensors, unpackTensors } from "./packing.ts";
-import type { Serving } from "./protocol.ts";
+import type { Serving, Warmed } from "./protocol.ts";
 import { TASK_RANK, type QueuedItem } from "./queued-item.ts";
 import { Slot } from "./slot.ts";
 
@@ -116,6 +116,13 @@ export class ServedModel implements EvictionView {
   /** Median milliseconds of the last items; undefined before the first. */
   get itemMs(): number | undefined {
     return this.#itemMs.toSorted((a, b) => a - b)[this.#itemMs.length >> 1];
+  }
+
+  /** What a further process need not find out; on an accelerator each process has to warm up all shapes. */
+  get warmed(): Warmed | undefined {
+    if (this.serving?.provider !== "cpu") return undefined;
+    const { budget, largestShapes } = this.serving;
+    return { budget, largestShapes };
   }
 
   /** More waits than one run takes. */

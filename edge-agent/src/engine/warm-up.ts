@@ -1,11 +1,13 @@
 /**
  * Runs every shape that work will have once before the model counts as ready, so that no request pays for first
- * allocations, and takes the time of each: a larger run is worth its delay only where it costs less per unit.
+ * allocations, and takes the time of each: a larger run is worth its delay only where it costs less per unit. A further
+ * process of the model runs the largest shapes alone: they allocate what the others need, and their times are known.
  */
 import type { TaskType } from "@autoglm/api";
 import type { NamedTensor, Pipeline, PipelineItem } from "../pipelines/pipeline.ts";
 import { isPadded, type TensorConfig } from "../pipelines/tensor-contract.ts";
 import { elementCount, newTensorData } from "../pipelines/tensor-data.ts";
+import type { RunShape, Warmed } from "./protocol.ts";
 
 /** Until calibration is done; a gain over single items for every model that was measured. */
 const FIRST_BUDGET = 256;
@@ -40,9 +42,9 @@ function sampleTensors(contract: TensorConfig, length: number): NamedTensor[] {
 
 /**
  * @param sampleOf see {@link samplesFor}
- * @returns the budget of padded units per run to begin with
+ * @returns the budget to begin with; of the shapes, the longest single item and the batch of most rows × length
  */
-export async function warmUp(pipeline: Pipeline, sampleOf: SampleOf): Promise<number> {
+export async function warmUp(pipeline: Pipeline, sampleOf: SampleOf): Promise<Warmed> {
   const { maxItems, maxLength } = pipeline.batching;
   const start = performance.now();
   const isOver = () => performance.now() - start > WARM_UP_MS;
@@ -54,20 +56,32 @@ export async function warmUp(pipeline: Pipeline, sampleOf: SampleOf): Promise<nu
     longest = length;
     if (isOver() || performance.now() - before > LONGEST_RUN_MS) break;
   }
-  if (maxItems === 1) return maxLength;
+  const single = { rows: 1, length: longest };
+  if (maxItems === 1) return { budget: maxLength, largestShapes: [single] };
   const budget = maxLength === 1 ? maxItems : FIRST_BUDGET;
+  let batch: RunShape = { rows: 1, length: 1 };
   for (const length of lengths.filter((candidate) => candidate <= longest)) {
     for (const rows of powersOfTwo(Math.min(maxItems, Math.floor(budget / length)))) {
       if (rows === 1) continue;
-      if (isOver()) return budget;
+      if (isOver()) return { budget, largestShapes: [single, batch] };
       const before = performance.now();
       await pipeline.run(rowsOf(sampleOf, rows, length), NO_HOOKS);
+      if (rows * length >= batch.rows * batch.length) batch = { rows, length };
       if (performance.now() - before <= LONGEST_RUN_MS) continue;
-      if (maxLength === 1) return rows;
+      if (maxLength === 1) return { budget: rows, largestShapes: [single, batch] };
       break;
     }
   }
-  return budget;
+  return { budget, largestShapes: [single, batch] };
+}
+
+/** Runs these shapes once, the ones that {@link warmUp} found in another process. */
+export async function warmUpShapes(
+  pipeline: Pipeline,
+  sampleOf: SampleOf,
+  shapes: readonly RunShape[],
+): Promise<void> {
+  for (const { rows, length } of shapes) await pipeline.run(rowsOf(sampleOf, rows, length), NO_HOOKS);
 }
 
 /**

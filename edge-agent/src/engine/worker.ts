@@ -9,9 +9,10 @@ import { PipelineFailure } from "../pipelines/failure.ts";
 import type { Pipeline, PipelineItem } from "../pipelines/pipeline.ts";
 import { tensorConfigSchema, type TensorConfig } from "../pipelines/tensor-contract.ts";
 import { loadOnnxSession } from "./onnx-session.ts";
+import { giveWayToAgent } from "./priority.ts";
 import { packTensors, unpackTensors } from "./packing.ts";
 import type { FailureMessage, FromWorker, ToWorker, WorkerAnswer } from "./protocol.ts";
-import { calibrate, samplesFor, warmUp, type SampleOf } from "./warm-up.ts";
+import { calibrate, samplesFor, warmUp, warmUpShapes, type SampleOf } from "./warm-up.ts";
 
 /** Progress is said at most so often, not once per token. */
 const PROGRESS_INTERVAL_MS = 500;
@@ -106,13 +107,15 @@ async function load(message: Extract<ToWorker, { kind: "load" }>): Promise<Worke
   });
   const contract = contractOf(config);
   sampleOf = samplesFor(pipeline, contract);
-  const budget = await warmUp(pipeline, sampleOf);
+  const warmed = message.warmed ?? (await warmUp(pipeline, sampleOf));
+  if (message.warmed !== undefined) await warmUpShapes(pipeline, sampleOf, message.warmed.largestShapes);
+  giveWayToAgent();
   const { taskTypes, batching } = pipeline;
   const { provider, fallbackReason } = loaded;
   const { maxItems, maxLength, overlaps = false } = batching;
   return {
     kind: "loaded",
-    serving: { taskTypes, maxItems, maxLength, overlaps, budget, contract, provider, fallbackReason },
+    serving: { ...warmed, taskTypes, maxItems, maxLength, overlaps, contract, provider, fallbackReason },
   };
 }
 

@@ -49,13 +49,16 @@ export class Exchange {
     headers?: Readonly<Record<string, string>>,
   ): void {
     if (this.over) return;
+    const length = typeof body === "string" ? Buffer.byteLength(body) : body.byteLength;
     this.response.writeHead(status, {
       "content-type": contentType,
-      "content-length": typeof body === "string" ? Buffer.byteLength(body) : body.byteLength,
+      "content-length": length,
       "x-request-id": this.id,
       ...headers,
     });
-    this.response.end(body);
+    // A byte for each character: nothing to encode.
+    if (length === body.length) this.response.end(body, "latin1");
+    else this.response.end(body);
   }
 
   fail(thrown: unknown): void {

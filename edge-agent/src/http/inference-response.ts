@@ -1,6 +1,7 @@
 /** Answers of the Open Inference Protocol, in JSON or with tensors as bytes behind it. */
 import type { NamedTensor } from "../pipelines/pipeline.ts";
 import { toJsonNumbers } from "../pipelines/tensor-data.ts";
+import { floatsText } from "./floats-text.ts";
 import type { InferenceRequest } from "./inference-request.ts";
 import { HttpProblem } from "./problems.ts";
 
@@ -60,20 +61,3 @@ function numbersText(tensor: NamedTensor): string {
 
 const finite = (value: number | boolean) =>
   typeof value === "number" && !Number.isFinite(value) ? "null" : value;
-
-/** Ten decimals are enough for most floats: then the shorter text reads back as the same float. */
-const DECIMALS = 1e10;
-const LARGEST = 1e5;
-
-function floatsText(values: Float32Array): string {
-  let text = "";
-  for (let index = 0; index < values.length; index++) {
-    const value = values[index] ?? 0;
-    if (index > 0) text += ",";
-    if (value > -LARGEST && value < LARGEST) {
-      const rounded = Math.round(value * DECIMALS) / DECIMALS;
-      text += Math.fround(rounded) === value ? rounded : value;
-    } else text += Number.isFinite(value) ? value : "null";
-  }
-  return text;
-}

@@ -8,7 +8,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as delay } from "node:timers/promises";
 import { availableParallelism } from "node:os";
 import type { Figure, Section } from "../figures.ts";
-import { cpuMs } from "../proc.ts";
+import { cpuMs, memoryOf } from "../proc.ts";
 import { readMetric } from "./agent-metrics.ts";
 import { AGENT_TOKEN, agentSpec, layOutModels } from "./agent.ts";
 import { LoadGenerator } from "./load.ts";
@@ -118,9 +118,16 @@ async function measureEventLoop(run: Run): Promise<readonly Finding[]> {
 const processesOf = ({ healthPort }: RunningServer) =>
   readMetric(healthPort, "autoglm_inference_processes_count", { model: MODEL });
 
-/** Of the children, the one that works the most. */
-async function busiestChild(server: RunningServer): Promise<number> {
-  const children = server.process.pids().slice(1);
+/**
+ * Of the children that hold the model, the one that works the most. They are the largest ones: a spare process that is
+ * just being started works as well, but has nothing loaded.
+ */
+async function busiestChild(server: RunningServer, withModel: number): Promise<number> {
+  const children = server.process
+    .pids()
+    .slice(1)
+    .toSorted((a, b) => memoryOf(b).rssBytes - memoryOf(a).rssBytes)
+    .slice(0, withModel);
   const used = () => new Map(children.map((pid) => [pid, cpuMs([pid])]));
   const before = used();
   await delay(300);
@@ -149,7 +156,7 @@ async function measureKill(run: Run): Promise<readonly Finding[]> {
   const running = loadOf(run, seconds);
   await delay((seconds * 1000) / 3);
   const before = (await processesOf(server)) ?? 0;
-  const pid = await busiestChild(server);
+  const pid = await busiestChild(server, before);
   process.kill(pid, "SIGKILL");
   const backMs = await untilBack(server, pid, before);
   const { answered, failures } = await running;
@@ -181,7 +188,7 @@ async function measureSetAside(run: Run): Promise<readonly Finding[]> {
   // Only between full and full: a process that still loads would be taken for the busiest one.
   const full = (await processesOf(server)) ?? 0;
   while (!(await isSetAside()) && kills < KILLS_LIMIT) {
-    const pid = await busiestChild(server);
+    const pid = await busiestChild(server, full);
     process.kill(pid, "SIGKILL");
     kills++;
     for (let waited = 0; waited < BACK_LIMIT_MS && !(await isSetAside()); waited += POLL_MS) {

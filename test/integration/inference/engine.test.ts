@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { cp, mkdtemp, rm, truncate } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { getPriority, tmpdir } from "node:os";
 import path from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -100,6 +100,16 @@ test("the event loop turns while a run takes its time", async () => {
   await collect(infer(engine, { model: slowModel, type, texts: [SLOW] }));
   clearInterval(ticker);
   expect(turns).toBeGreaterThan(10);
+});
+
+test("an inference process with a model gives way to the agent", async () => {
+  await using engine = startEngine();
+  const own = getPriority();
+  await engine.load(slowModel, signal());
+  const [loaded = 0] = inferenceProcesses()
+    .map((pid) => getPriority(pid) - own)
+    .toSorted((a, b) => b - a);
+  expect(loaded).toBeGreaterThan(0);
 });
 
 test("loads once, and says how long it took", async () => {

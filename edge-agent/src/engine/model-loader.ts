@@ -1,0 +1,160 @@
+import { stat } from "node:fs/promises";
+import path from "node:path";
+import { AutoglmError, hasErrorCode, toAutoglmError } from "@autoglm/api";
+import type { Log } from "@autoglm/telemetry";
+import type { ExecutionProvider } from "./onnx-session.ts";
+import type { ProcessPool } from "./process-pool.ts";
+import type { Residency } from "./residency.ts";
+import { ServedModel, type ModelOnDisk } from "./served-model.ts";
+
+/** Of the graph and its weights: above it, weights in every process would cost more than runs in parallel gain. */
+const LARGE_MODEL_BYTES = 100_000_000;
+const LOAD_SILENCE_MS = 300_000;
+
+export interface ModelLoaderOptions {
+  readonly models: Map<string, ServedModel>;
+  /** Cores for inference. */
+  readonly threads: number;
+  readonly executionProviders: readonly ExecutionProvider[];
+  readonly processes: ProcessPool;
+  readonly residency: Residency;
+  readonly log: Log;
+  readonly hasFreeThreads: (threads: number) => boolean;
+  /** A process has its model, or has failed to get it. */
+  readonly onChange: () => void;
+}
+
+/** Gives models their processes: the first when somebody wants the model, further ones where they pay. */
+export class ModelLoader {
+  readonly #options: ModelLoaderOptions;
+  /** Digests of models for which it was said that they run on another provider. */
+  readonly #fallbacks = new Set<string>();
+
+  constructor(options: ModelLoaderOptions) {
+    this.#options = options;
+  }
+
+  /** Counts the caller among the users at once, so that the model is not forgotten meanwhile. */
+  async use(model: ModelOnDisk): Promise<ServedModel> {
+    const known = this.#options.models.get(model.digest);
+    const served = known ?? this.#add(model, await graphBytes(model));
+    served.users++;
+    return served;
+  }
+
+  release(served: ServedModel): void {
+    served.users--;
+    this.#options.onChange();
+  }
+
+  /** Milliseconds that it took to load, 0 when it was there. */
+  async ensureLoaded(served: ServedModel): Promise<number> {
+    if (served.setAside !== undefined) throw served.setAside;
+    if (served.slots.size > 0) return 0;
+    return served.starting ?? this.#start(served, this.#options.residency.takeRoom(served));
+  }
+
+  /** The first process of a model that lost its last one, or a further one where it pays and nothing has to go for it. */
+  addProcess(served: ServedModel): void {
+    if (served.starting !== undefined) return;
+    if (served.slots.size === 0) {
+      this.ensureLoaded(served).catch((error: unknown) => served.failAll(error));
+      return;
+    }
+    const isWorth =
+      served.slots.size < served.maxProcesses &&
+      served.isBacklogged &&
+      this.#options.hasFreeThreads(served.threads);
+    // An online request does not wait for a task's run, however long that is.
+    const isUrgent = served.onlineWaitsForTasks && served.slots.size <= served.maxProcesses;
+    if ((isWorth || isUrgent) && this.#options.residency.hasRoomFor(served.model.memoryBytes)) {
+      served.reservedProcesses++;
+      this.#start(served, Promise.resolve()).catch((error: unknown) => served.stopGrowing(error));
+    }
+  }
+
+  #add(model: ModelOnDisk, bytes: number): ServedModel {
+    const { models, threads, log, executionProviders } = this.#options;
+    const single = bytes > LARGE_MODEL_BYTES || executionProviders.includes("cuda");
+    const limits = single ? { threads, maxProcesses: 1 } : { threads: 1, maxProcesses: threads };
+    // Another caller may have been faster.
+    const served = models.get(model.digest) ?? new ServedModel(model, limits, log);
+    models.set(model.digest, served);
+    return served;
+  }
+
+  async #start(served: ServedModel, room: Promise<void>): Promise<number> {
+    const starting = room.then(() => this.#startProcess(served));
+    served.starting = starting;
+    try {
+      return await starting;
+    } finally {
+      served.starting = undefined;
+      this.#options.onChange();
+    }
+  }
+
+  /** Loads the model in a process whose memory is reserved. */
+  async #startProcess(served: ServedModel, attempts = 2): Promise<number> {
+    const { directory, contextLength } = served.model;
+    const { executionProviders, processes } = this.#options;
+    const child = processes.take();
+    try {
+      const start = performance.now();
+      const { serving } = await child.call<"loaded">(
+        {
+          kind: "load",
+          directory,
+          contextLength,
+          threads: served.threads,
+          executionProviders,
+          warmed: served.warmed,
+        },
+        LOAD_SILENCE_MS,
+      );
+      served.addProcess(child, serving);
+      if (serving.fallbackReason !== undefined)
+        this.#sayFallback(served, serving.provider, serving.fallbackReason);
+      return performance.now() - start;
+    } catch (thrown) {
+      await child.kill();
+      // Whatever ended it from outside may have had nothing to do with this model.
+      if (hasErrorCode(thrown, "InferenceWorkerLost")) {
+        served.noteCrash(thrown);
+        if (attempts > 1 && served.setAside === undefined)
+          return await this.#startProcess(served, attempts - 1);
+      }
+      served.reservedProcesses--;
+      throw served.setAside ?? asLoadFailure(thrown);
+    } finally {
+      processes.keepSpare();
+    }
+  }
+
+  /** Once per model: every process of it would say the same. */
+  #sayFallback({ model }: ServedModel, provider: ExecutionProvider, reason: string): void {
+    if (this.#fallbacks.has(model.digest)) return;
+    this.#fallbacks.add(model.digest);
+    this.#options.log.warn(
+      { model: model.name, variant: model.variant, provider, reason },
+      "the model runs on another provider than the first of AUTOGLM_EXECUTION_PROVIDERS: install its libraries and driver, or take it out of the list",
+    );
+  }
+}
+
+async function graphBytes(model: ModelOnDisk): Promise<number> {
+  const graph = path.join(model.directory, "model.onnx");
+  // Weights that are too large for the graph's file.
+  const beside = await stat(`${graph}.data`).catch(() => undefined);
+  try {
+    return (await stat(graph)).size + (beside?.size ?? 0);
+  } catch (cause) {
+    throw new AutoglmError("ModelLoadFailed", "model.onnx is missing", { cause });
+  }
+}
+
+function asLoadFailure(thrown: unknown): AutoglmError {
+  const error = toAutoglmError(thrown);
+  if (error.code === "ModelLoadFailed" || error.code === "Aborted") return error;
+  return new AutoglmError("ModelLoadFailed", `loading failed: ${error.message}`, { cause: error });
+}
