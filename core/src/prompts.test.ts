@@ -65,9 +65,12 @@ describe("the prompt of a task", () => {
     );
   });
 
-  it("is one for each language when the texts may be in either", () => {
-    expect(choosePrompts(library, { taskType }).map(({ name }) => name)).toEqual(["en-few", "zh-few"]);
-    expect(choosePrompts(library, { taskType, language: "zh" }).map(({ name }) => name)).toEqual(["zh-few"]);
+  it("is one for each language, that of the task first", () => {
+    const namesFor = (language: PromptFacts["language"]) =>
+      choosePrompts(library, { taskType, language }).map(({ name }) => name);
+    expect(namesFor("zh")).toEqual(["zh-few", "en-few"]);
+    expect(namesFor("en")).toEqual(["en-few", "zh-few"]);
+    expect(namesFor(undefined)).toEqual(["en-few", "zh-few"]);
     const ner = choosePrompts(library, { taskType: "token-classification" });
     expect(ner.map(({ name }) => name)).toEqual(["ner-en"]);
   });
@@ -87,9 +90,17 @@ describe("the prompt for a text", () => {
   it("has its language", () => {
     expect(promptForText(prompts, "房间很干净")?.name).toBe("zh");
     expect(promptForText(prompts, "a clean room")?.name).toBe("en");
-    expect(promptForText(prompts, "12345")?.name).toBe("en");
-    expect(promptForText([work("any", "any"), ...prompts], "すごい部屋です")?.name).toBe("any");
+    expect(promptForText(prompts, "iPhone 15 很好用")?.name).toBe("zh");
   });
+
+  it.each(["12345", "👍", "すごい部屋です", "방이 깨끗했어요", "Чистый номер", ""])(
+    "is that for any language, else the first, for %j",
+    (text) => {
+      expect(promptForText(prompts, text)?.name).toBe("en");
+      expect(promptForText(prompts.toReversed(), text)?.name).toBe("zh");
+      expect(promptForText([...prompts, work("any", "any")], text)?.name).toBe("any");
+    },
+  );
 
   it("is the only one when a task names one", () => {
     expect(promptForText([work("zh", "zh")], "a clean room")?.name).toBe("zh");

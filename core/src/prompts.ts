@@ -9,7 +9,7 @@ export interface PromptCandidate {
 
 export interface PromptFacts {
   readonly taskType: TaskType;
-  /** Of the texts, where it is known. */
+  /** Of the text, or of a sample of the texts, where it is known. */
   readonly language?: TextLanguage | undefined;
   /** Labels that the task names: examples with other outputs are no help for them. */
   readonly labels?: readonly string[] | undefined;
@@ -41,14 +41,14 @@ export function choosePrompt(
 }
 
 /**
- * One prompt for each language that the texts may be in: what a node chooses from by each text. One alone when the language
- * is known, or when there is no other.
+ * One prompt for each language that the texts of a task may be in: what a node chooses from by each text. The one for the
+ * language of the task, else English, comes first: a text of neither language gets that one.
  */
 export function choosePrompts(
   candidates: readonly PromptCandidate[],
   facts: PromptFacts,
 ): readonly PromptCandidate[] {
-  const languages = facts.language === undefined ? (["en", "zh"] as const) : [facts.language];
+  const languages = facts.language === "zh" ? (["zh", "en"] as const) : (["en", "zh"] as const);
   const chosen = languages.flatMap((language) => choosePrompt(candidates, { ...facts, language }) ?? []);
   return chosen.filter(({ name }, index) => chosen.findIndex((other) => other.name === name) === index);
 }
@@ -62,7 +62,10 @@ export function workPromptOf({ name, spec }: PromptCandidate): WorkPrompt {
   return { name, ...rest, variables: Object.fromEntries(defaults), examples };
 }
 
-/** Of the prompts that a node was given, the one for a text. */
+/**
+ * Of the prompts that a node was given, the one for a text: for its language, else for any, else the first. So digits, an
+ * emoji, or a text in another script than the two are asked about like the rest of their task.
+ */
 export function promptForText(prompts: readonly WorkPrompt[], text: string): WorkPrompt | undefined {
   if (prompts.length < 2) return prompts[0];
   const language = languageOf([text]);

@@ -58,7 +58,9 @@ export const promptSpecSchema = z
     language: z
       .enum(["zh", "en", "any"])
       .default("any")
-      .describe("Language of the texts that it is chosen for."),
+      .describe(
+        "Language of the texts that it is chosen for, by script: zh for Chinese characters, en for Latin letters. any: for every text that has no prompt of its language.",
+      ),
     variables: z
       .array(
         z.strictObject({
@@ -96,7 +98,7 @@ export const taskPromptSchema = withRules(
         .meta({ maxProperties: 16 }),
     })
     .describe(
-      "Prompt for a generating model: a named one, or a template of the task's own. Default: by task type and language from the library.",
+      "Prompt for a generating model: a named one, or a template of the task's own. Default: from the library, by task type and the language of each text; a text of neither Chinese nor English is asked about like the rest of its task.",
     ),
   [
     {

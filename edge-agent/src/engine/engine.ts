@@ -11,6 +11,7 @@
  * - One spare process without a model is kept, so that loading a model does not wait for a start.
  */
 import { AutoglmError, type ItemResult, type TaskType, type WorkPrompt } from "@autoglm/api";
+import { promptForText } from "@autoglm/core";
 import type { Log } from "@autoglm/telemetry";
 import type { ParsedItem } from "../parse/index.ts";
 import type { Parameters, PipelineItem, PipelineResult } from "../pipelines/pipeline.ts";
@@ -19,7 +20,6 @@ import type { ExecutionProvider } from "./onnx-session.ts";
 import { ModelLoader } from "./model-loader.ts";
 import { OnlineQueue, type OnlineRequest } from "./online-queue.ts";
 import { ProcessPool } from "./process-pool.ts";
-import { choosePrompt } from "./prompt-choice.ts";
 import { TASK_RANK } from "./queued-item.ts";
 import { InferenceRequest, type WholeItem } from "./request.ts";
 import { Residency } from "./residency.ts";
@@ -234,12 +234,12 @@ class ProcessPoolEngine implements Engine {
     served: ServedModel,
     request: InferenceRequest,
     parsed: WholeItem,
-    { type, parameters, prompts }: InferOptions,
+    { type, parameters, prompts = [] }: InferOptions,
   ): void {
     const settle = (result: PipelineResult, ms: number) =>
       request.settle({ item: parsed.item, stage: "final", ms, ...itemOutputOf(result) });
     const { text, fields, media } = parsed;
-    let item: PipelineItem = { type, text, fields, media, prompt: choosePrompt(prompts, text), parameters };
+    let item: PipelineItem = { type, text, fields, media, prompt: promptForText(prompts, text), parameters };
     const contract = served.serving?.contract;
     if (contract !== undefined) {
       const tensors = tensorsOfText(contract, text);

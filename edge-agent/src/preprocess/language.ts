@@ -4,6 +4,7 @@
  * Short Latin texts fit several languages. A text is therefore left out only when another language is clearly likelier
  * than each that is wanted, and a text without letters, or too short to tell, stays.
  */
+import { scriptOf, type TextScript } from "@autoglm/core";
 import type { eld as Detector } from "eld";
 
 /** Part of the likeliest language's score that a wanted one needs. */
@@ -21,9 +22,10 @@ export async function languageTest(languages: readonly string[]): Promise<Langua
 }
 
 function isIn(text: string, wanted: ReadonlySet<string>, detector: typeof Detector): boolean {
-  const script = scriptLanguage(text);
+  const script = scriptOf(text);
   if (script === "none") return true;
-  if (script !== undefined) return wanted.has(script);
+  const written = LANGUAGE_OF_SCRIPT[script];
+  if (written !== undefined) return wanted.has(written);
   const letters = text.match(/\p{L}/gu)?.length ?? 0;
   const scores = detector.detect(text).getScores();
   const best = Math.max(0, ...Object.values(scores));
@@ -33,6 +35,9 @@ function isIn(text: string, wanted: ReadonlySet<string>, detector: typeof Detect
   // "ok" is a word of most languages that are written like this.
   return near || (letters < MIN_LETTERS && hasLatin(wanted) && !/[^\p{Script=Latin}\P{L}]/u.test(text));
 }
+
+/** Scripts that one language of those that are told apart is written in. */
+const LANGUAGE_OF_SCRIPT: Partial<Record<TextScript, string>> = { han: "zh", kana: "ja", hangul: "ko" };
 
 const LATIN = [
   "en",
@@ -55,22 +60,3 @@ const LATIN = [
   "hu",
 ];
 const hasLatin = (wanted: ReadonlySet<string>) => LATIN.some((language) => wanted.has(language));
-
-/**
- * The language of a script that one language of those that are told apart is written in; "none" for no letters. A Han
- * character says as much as a word, so a Chinese sentence with English names stays Chinese.
- */
-function scriptLanguage(text: string): string | undefined {
-  const count = (pattern: RegExp) => text.match(pattern)?.length ?? 0;
-  const han = count(/\p{Script=Han}/gu);
-  const kana = count(/[\p{Script=Hiragana}\p{Script=Katakana}]/gu);
-  const hangul = count(/\p{Script=Hangul}/gu);
-  const words = count(/\p{Script=Latin}+/gu);
-  if (han + kana + hangul > 0 && han + kana + hangul >= words) {
-    if (hangul > han + kana) return "ko";
-    // Japanese is never without kana for long; a brand name in kana makes no Japanese of a Chinese text.
-    return kana > 0 && kana >= (han + kana) / 8 ? "ja" : "zh";
-  }
-  if (count(/\p{L}/gu) === 0) return "none";
-  return undefined;
-}

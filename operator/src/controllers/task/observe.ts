@@ -14,7 +14,13 @@ import type { PlacedNodeView, TaskFacts } from "./facts.ts";
 import type { Resolved } from "./resolution.ts";
 import { resolveDeepModel } from "./resolve-model.ts";
 import { resolvePrompts } from "./resolve-prompt.ts";
-import { pickDocument, resolveTask, type InputDocument, type ResolveFacts } from "./resolve.ts";
+import {
+  languageOfInput,
+  pickDocument,
+  resolveTask,
+  type InputDocument,
+  type ResolveFacts,
+} from "./resolve.ts";
 import { isBoundToNode, keyOfPlacement, stageOf, type Stage } from "./stage.ts";
 
 export interface TaskObservation {
@@ -200,7 +206,12 @@ export function currentWork(
   const { gating } = task.spec;
   const deep = gating === undefined ? undefined : resolveDeepModel(facts, gating.model, type);
   if (deep !== undefined && "isResolved" in deep) return undefined;
-  const prompts = resolvePrompts(facts, type, model, deep?.model);
+  const prompts = resolvePrompts(facts, {
+    type,
+    language: languageOfInput(facts),
+    model,
+    deep: deep?.model,
+  });
   if ("isResolved" in prompts) return undefined;
   return buildWork({
     task,

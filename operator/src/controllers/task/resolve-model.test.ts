@@ -104,13 +104,14 @@ describe("the default model", () => {
 });
 
 describe("prompts", () => {
-  it("of the library go to a generating model, one for each language", () => {
-    const resolved = resolve({ model: "small" }, [small]);
-    expect(resolved).toMatchObject({ isResolved: true });
-    expect(resolved.isResolved && resolved.prompts?.map(({ name }) => name).sort()).toEqual([
-      "classify-en",
-      "classify-zh",
-    ]);
+  it.each([
+    ["Chinese", { inline: ["房间很干净", "10/10"] }, ["classify-zh", "classify-en"]],
+    ["English", { inline: ["The room was clean.", "10/10"] }, ["classify-en", "classify-zh"]],
+    ["a language that can't be seen", { file: "reviews.csv" }, ["classify-en", "classify-zh"]],
+  ])("of the library go to a generating model, first the one for texts in %s", (_what, input, names) => {
+    expect(resolve({ model: "small", input }, [small])).toMatchObject({
+      prompts: names.map((name) => ({ name })),
+    });
   });
 
   it("are none for raw generation, and none for a classifier", () => {
@@ -165,7 +166,7 @@ describe("the model behind the gate", () => {
     });
     expect(resolved).toMatchObject({
       // The classifier takes none; the model behind it is asked in words.
-      prompts: [{ name: "classify-zh" }, { name: "classify-en" }],
+      prompts: [{ name: "classify-en" }, { name: "classify-zh" }],
       deep: { model: { metadata: { name: "glm-4-flash" } } },
       candidates: [{ bytes: 2 ** 30 + 64 * 2 ** 20, keyNames: ["glm"] }],
     });

@@ -7,7 +7,7 @@ import {
   type TaskType,
   type WorkPrompt,
 } from "@autoglm/api";
-import { choosePrompts, workPromptOf, type PromptCandidate } from "@autoglm/core";
+import { choosePrompts, workPromptOf, type PromptCandidate, type TextLanguage } from "@autoglm/core";
 import { refused, type Refused } from "./resolution.ts";
 
 export interface PromptFacts {
@@ -26,12 +26,18 @@ export function typeOfPrompt({ task, prompts }: PromptFacts): TaskType | undefin
   return prompts.find((prompt) => prompt.name === name)?.spec.taskType;
 }
 
-/** @param deep the model behind the gate, which may be the one that is asked in words */
+export interface PromptNeed {
+  readonly type: TaskType;
+  /** Of a sample of the texts, where it is known. */
+  readonly language: TextLanguage | undefined;
+  readonly model: AutoGLMModel;
+  /** The model behind the gate, which may be the one that is asked in words. */
+  readonly deep: AutoGLMModel | undefined;
+}
+
 export function resolvePrompts(
   facts: PromptFacts,
-  type: TaskType,
-  model: AutoGLMModel,
-  deep?: AutoGLMModel,
+  { type, language, model, deep }: PromptNeed,
 ): { readonly prompts?: readonly WorkPrompt[] } | Refused {
   const given = facts.task.spec.prompt;
   if (!generates(model) && (deep === undefined || !generates(deep))) {
@@ -45,8 +51,7 @@ export function resolvePrompts(
   // The raw text goes to the decoder.
   if (!TASK_TYPE_CONTRACTS[type].autoPrompt) return {};
   const labels = facts.task.spec.parameters?.candidateLabels;
-  // A node takes the first for a text of neither language: the Chinese one.
-  const prompts = choosePrompts(facts.prompts, { taskType: type, labels }).toReversed().map(workPromptOf);
+  const prompts = choosePrompts(facts.prompts, { taskType: type, labels, language }).map(workPromptOf);
   if (prompts.length > 0) return { prompts };
   return refused("PromptNeeded", `the library has no prompt for ${type} that fits the task`, {
     hint: "create the task again with spec.prompt, or kubectl apply an AutoGLMPrompt of that taskType",

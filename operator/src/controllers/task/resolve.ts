@@ -7,7 +7,7 @@ import {
   type AutoGLMTask,
   type TaskType,
 } from "@autoglm/api";
-import { chooseVariants, keyNamesOf, languageOf, recogniseTaskType } from "@autoglm/core";
+import { chooseVariants, keyNamesOf, languageOf, recogniseTaskType, type TextLanguage } from "@autoglm/core";
 import {
   namesOf,
   refused,
@@ -128,7 +128,8 @@ function resolveModel(
   named: ChosenModel | undefined,
 ): Resolution {
   const { task, models } = facts;
-  const chosen = named ?? { model: defaultModel(facts, type, languageOf(sampleOf(facts))) };
+  const language = languageOfInput(facts);
+  const chosen = named ?? { model: defaultModel(facts, type, language) };
   const { model } = chosen;
   if (model === undefined) {
     return refused("ModelNotFound", `no AutoGLMModel that can be used here serves ${type}`, {
@@ -150,7 +151,7 @@ function resolveModel(
   const { gating } = task.spec;
   const deep = gating === undefined ? undefined : resolveDeepModel(facts, gating.model, type);
   if (deep !== undefined && "isResolved" in deep) return { ...deep, ...known };
-  const prompts = resolvePrompts(facts, type, model, deep?.model);
+  const prompts = resolvePrompts(facts, { type, language, model, deep: deep?.model });
   if ("isResolved" in prompts) return { ...prompts, ...known };
   const outside = refuseOutside(task, model, deep);
   return outside === undefined
@@ -204,6 +205,11 @@ function resolveVariants(
       tier: choice.tier,
     },
   );
+}
+
+/** Of the input as far as it is at hand. */
+export function languageOfInput(facts: ResolveFacts): TextLanguage | undefined {
+  return languageOf(sampleOf(facts));
 }
 
 /** Texts to recognise a type by; from a document, its lines, or its strings where it looks like JSON. */
