@@ -23,6 +23,7 @@ export const ERROR_FAMILIES = {
   PromptNotFound: "user",
   PromptInvalid: "user",
   PromptNeeded: "user",
+  ParametersInvalid: "user",
   GateModelInvalid: "user",
   SiteOnlyForbidsEndpoint: "user",
   EndpointKeyMissing: "user",

@@ -14,6 +14,7 @@ export const TASK_REASONS = [
   "PromptNotFound",
   "PromptInvalid",
   "PromptNeeded",
+  "ParametersInvalid",
   "GateModelInvalid",
   "SiteOnlyForbidsEndpoint",
   "ConfigMapNotFound",

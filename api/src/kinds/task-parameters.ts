@@ -19,7 +19,7 @@ export const parametersSchema = z
       .max(100)
       .optional()
       .describe(
-        "Labels to choose from: classes, kinds of entities, relations, or texts that an image is matched with. Models with a fixed set of labels take none.",
+        "Labels to choose from: classes, kinds of entities, relations, or texts that an image is matched with. A classifier with labels of its own takes no others: ask with type zero-shot-classification, or a model that generates text. Of a model with kinds of entities of its own these are kept.",
       ),
     multiLabel: z
       .boolean()

@@ -21,6 +21,7 @@ import { ModelLoader } from "./model-loader.ts";
 import { OnlineQueue, type OnlineRequest } from "./online-queue.ts";
 import { ProcessPool } from "./process-pool.ts";
 import { TASK_RANK } from "./queued-item.ts";
+import { refusalOf } from "./refusal.ts";
 import { InferenceRequest, type WholeItem } from "./request.ts";
 import { Residency } from "./residency.ts";
 import { itemOutputOf } from "./results.ts";
@@ -90,7 +91,8 @@ export interface Engine {
   /**
    * Exactly one result per item, in any order; a bad item yields its error alone. Reads no more than it can queue.
    * The same items give the same labels, entities and texts; the last digit of a score may depend on what ran with it.
-   * @throws AutoglmError `ModelLoadFailed`, `ModelSetAside`, `ModelDoesNotServeType`, `Aborted`, and whatever `items` throws
+   * @throws AutoglmError `ModelLoadFailed`, `ModelSetAside`, `ModelDoesNotServeType`, `ParametersInvalid`, `Aborted`, and
+   *   whatever `items` throws
    */
   infer(options: InferOptions): AsyncIterable<ItemResult>;
   /**
@@ -162,7 +164,7 @@ class ProcessPoolEngine implements Engine {
   }
 
   async *infer(options: InferOptions): AsyncGenerator<ItemResult> {
-    const { model, type, signal } = options;
+    const { model, signal } = options;
     const served = await this.#loader.use(model);
     const request = new InferenceRequest(options.items);
     const abort = () => request.fail(aborted());
@@ -170,7 +172,9 @@ class ProcessPoolEngine implements Engine {
     this.#requests.add(request);
     try {
       await untilAborted(this.#loader.ensureLoaded(served), signal);
-      if (served.serving?.taskTypes.includes(type) !== true) throw servesAnotherType(model, type, served);
+      const { serving } = served;
+      const refusal = serving && refusalOf(model.name, serving, options);
+      if (refusal !== undefined) throw refusal;
       void request.read((item) => this.#enqueueTaskItem(served, request, item, options));
       yield* request.take();
     } finally {
@@ -298,12 +302,4 @@ async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promis
 
 function aborted(): AutoglmError {
   return new AutoglmError("Aborted", "inference was stopped", { retry: "never" });
-}
-
-function servesAnotherType(model: ModelOnDisk, type: TaskType, { serving }: ServedModel): AutoglmError {
-  const does = serving?.taskTypes.join(", ") ?? "nothing";
-  return new AutoglmError(
-    "ModelDoesNotServeType",
-    `model ${model.name} does not do ${type}: it does ${does}`,
-  );
 }

@@ -2,6 +2,7 @@ import { AutoglmError, toAutoglmError } from "@autoglm/api";
 import type { PipelineItem } from "../pipelines/pipeline.ts";
 import type { ModelLoader } from "./model-loader.ts";
 import { DEFAULT_RANK, type ItemOwner } from "./queued-item.ts";
+import { refusalOf } from "./refusal.ts";
 import type { ModelOnDisk, ServedModel } from "./served-model.ts";
 
 export interface OnlineRequest {
@@ -54,9 +55,9 @@ export class OnlineQueue {
     { item, priority = DEFAULT_RANK, deadline = Infinity, owner }: OnlineRequest,
   ): void {
     const { serving, model } = served;
-    if (serving !== undefined && !serving.taskTypes.includes(item.type)) {
-      const message = `model ${model.name} does not do ${item.type}: it does ${serving.taskTypes.join(", ")}`;
-      owner.fail(new AutoglmError("ModelDoesNotServeType", message));
+    const refusal = serving && refusalOf(model.name, serving, item);
+    if (refusal !== undefined) {
+      owner.fail(refusal);
       return;
     }
     served.enqueue({ sequence: this.#options.nextSequence(), rank: priority, item, deadline, owner });

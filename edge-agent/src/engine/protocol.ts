@@ -56,6 +56,8 @@ export interface Warmed {
 /** What a loaded model does and how its work is batched. */
 export interface Serving extends Warmed {
   readonly taskTypes: readonly TaskType[];
+  /** All that a classifier can answer; undefined for a model that takes labels, or has none. */
+  readonly labels?: readonly string[] | undefined;
   readonly maxItems: number;
   /** Runs may overlap; see {@link Pipeline}. */
   readonly overlaps: boolean;

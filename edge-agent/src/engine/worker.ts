@@ -110,12 +110,12 @@ async function load(message: Extract<ToWorker, { kind: "load" }>): Promise<Worke
   const warmed = message.warmed ?? (await warmUp(pipeline, sampleOf));
   if (message.warmed !== undefined) await warmUpShapes(pipeline, sampleOf, message.warmed.largestShapes);
   giveWayToAgent();
-  const { taskTypes, batching } = pipeline;
+  const { taskTypes, labels, batching } = pipeline;
   const { provider, fallbackReason } = loaded;
   const { maxItems, maxLength, overlaps = false } = batching;
   return {
     kind: "loaded",
-    serving: { ...warmed, taskTypes, maxItems, maxLength, overlaps, contract, provider, fallbackReason },
+    serving: { ...warmed, taskTypes, labels, maxItems, maxLength, overlaps, contract, provider, fallbackReason },
   };
 }
 

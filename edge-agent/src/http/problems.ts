@@ -18,6 +18,7 @@ export class HttpProblem extends Error {
 const STATUS: Partial<Record<ErrorCode, number>> = {
   ModelNotFound: 404,
   ModelDoesNotServeType: 400,
+  ParametersInvalid: 400,
   ItemInvalid: 400,
   ItemTooLong: 400,
   QueueFull: 429,

@@ -21,6 +21,7 @@ const MAX_BATCH_ITEMS = 128;
  */
 export class CharCnnClassifier implements Pipeline {
   readonly taskTypes = ["text-classification"] as const;
+  readonly labels: readonly string[];
   readonly batching: Pipeline["batching"];
   readonly #session: Session;
   readonly #config: CharCnnClassifierConfig;
@@ -28,6 +29,7 @@ export class CharCnnClassifier implements Pipeline {
   constructor(session: Session, config: CharCnnClassifierConfig) {
     this.#session = session;
     this.#config = config;
+    this.labels = config.labels;
     this.batching = { maxItems: MAX_BATCH_ITEMS, maxLength: config.maxLength };
   }
 

@@ -1,3 +1,4 @@
+import type { OutputOf } from "@autoglm/api";
 import type { Parameters } from "./pipeline.ts";
 
 export interface ScoredLabel {
@@ -14,4 +15,17 @@ export function bestLabels(
     .toSorted((a, b) => b.score - a.score)
     .filter(({ score }, rank) => rank === 0 || score >= threshold)
     .slice(0, topK);
+}
+
+export type Entity = OutputOf<"token-classification">["entities"][number];
+
+/** Of the kinds that are asked for, and likely enough. */
+export function keptEntities(
+  entities: readonly Entity[],
+  { candidateLabels, threshold = 0 }: Parameters = {},
+): Entity[] {
+  return entities.filter(
+    ({ entity_group, score }) =>
+      (score === null || score >= threshold) && (candidateLabels?.includes(entity_group) ?? true),
+  );
 }

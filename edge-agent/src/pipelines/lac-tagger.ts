@@ -1,6 +1,6 @@
-import type { ItemOutput } from "@autoglm/api";
 import { lookUp, type LacTaggerConfig } from "./config.ts";
 import { Crf } from "./crf.ts";
+import { keptEntities, type Entity } from "./labels.ts";
 import { LacSegmenter } from "./lac-segmenter.ts";
 import {
   floatsOf,
@@ -15,8 +15,6 @@ import {
 const MAX_BATCH_ITEMS = 32;
 /** Where a text that is longer than the context is cut: behind the last of these marks, else anywhere. */
 const SENTENCE_END = /[。！？；!?;\n]/g;
-
-type Entity = Extract<ItemOutput, { type: "token-classification" }>["entities"][number];
 
 /** A word of the vocabulary or a single character, with its place in the text. */
 interface Unit {
@@ -62,7 +60,8 @@ export class LacTagger implements Pipeline {
       const batch = pieces.slice(at, at + MAX_BATCH_ITEMS);
       const emissions = await this.#emissions(batch.map(({ units }) => units));
       for (const [row, { item, units }] of batch.entries()) {
-        entities[item]?.push(...this.#entities(units, emissions[row] ?? new Float32Array(0)));
+        const found = this.#entities(units, emissions[row] ?? new Float32Array(0));
+        entities[item]?.push(...keptEntities(found, items[item]?.parameters));
       }
       onProgress();
     }

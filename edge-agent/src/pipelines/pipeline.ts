@@ -107,6 +107,8 @@ export interface RunHooks {
 /** Item in, structured result out: tokenizing, the graph, and what comes after it. */
 export interface Pipeline {
   readonly taskTypes: readonly TaskType[];
+  /** All that a text classifier can answer; undefined where a task names the labels, or there are none. */
+  readonly labels?: readonly string[] | undefined;
   readonly batching: {
     /** Most items of one run; 1 where rows can't share a run. */
     readonly maxItems: number;

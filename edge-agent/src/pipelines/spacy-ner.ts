@@ -1,4 +1,4 @@
-import type { ItemOutput } from "@autoglm/api";
+import { keptEntities, type Entity } from "./labels.ts";
 import {
   floatsOf,
   roundScore,
@@ -18,8 +18,6 @@ const MAX_BATCH_ITEMS = 32;
 const RUN_TOKENS = 2048;
 /** How far the network sees to either side; so many tokens of padding stand before, between and after texts. */
 const WINDOW = 4;
-
-type Entity = Extract<ItemOutput, { type: "token-classification" }>["entities"][number];
 
 /** Tokens `from` to `to` of an item, which get their features in one run, with WINDOW tokens around them. */
 interface Piece {
@@ -119,7 +117,7 @@ export class SpacyNer implements Pipeline {
     features: Float32Array,
   ): Entity[] {
     const isSpace = (token: number) => isWhiteSpace(tokens[token]?.text[0] ?? "");
-    return this.#transitions
+    const entities = this.#transitions
       .parse(features, tokens.length, isSpace)
       .map(({ label, start, end, probability }) => {
         const first = tokens[start]?.start ?? 0;
@@ -127,11 +125,8 @@ export class SpacyNer implements Pipeline {
         const stop = (last?.start ?? 0) + (last?.text.length ?? 0);
         const score = roundScore(probability);
         return { entity_group: label, score, word: text.slice(first, stop), start: first, end: stop };
-      })
-      .filter(({ entity_group, score }) => {
-        const { candidateLabels, threshold = 0 } = parameters;
-        return score >= threshold && (candidateLabels?.includes(entity_group) ?? true);
       });
+    return keptEntities(entities, parameters);
   }
 }
 

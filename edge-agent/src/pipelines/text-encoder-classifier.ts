@@ -15,13 +15,13 @@ import { TextEncoderGraph } from "./text-encoder-graph.ts";
 /** An encoder with a trained head in its graph: text → probabilities of the labels. */
 export class TextEncoderClassifier implements Pipeline {
   readonly taskTypes = ["text-classification"] as const;
+  readonly labels: readonly string[];
   readonly batching: Pipeline["batching"];
   readonly #graph: TextEncoderGraph;
-  readonly #labels: readonly string[];
 
   private constructor(graph: TextEncoderGraph, config: TextEncoderClassifierConfig) {
     this.#graph = graph;
-    this.#labels = config.labels;
+    this.labels = config.labels;
     this.batching = graph.batching;
   }
 
@@ -35,12 +35,12 @@ export class TextEncoderClassifier implements Pipeline {
     let at = 0;
     return items.map((item) => {
       if (item.text.trim() === "") return EMPTY_TEXT;
-      return this.#resultOf(values.subarray(at, (at += this.#labels.length)), item.parameters);
+      return this.#resultOf(values.subarray(at, (at += this.labels.length)), item.parameters);
     });
   }
 
   #resultOf(probabilities: Float32Array, parameters: Parameters): PipelineResult {
-    const labels = this.#labels.map((label, index) => ({
+    const labels = this.labels.map((label, index) => ({
       label,
       score: roundScore(probabilities[index] ?? 0),
     }));

@@ -153,6 +153,19 @@ describe("models that can't be loaded", () => {
     await expect(results).rejects.toSatisfy(failsWith("ModelDoesNotServeType"));
   });
 
+  test("a classifier with labels of its own refuses others before it reads an item", async () => {
+    await using engine = startEngine();
+    let isRead = false;
+    async function* items() {
+      isRead = true;
+      yield* itemsOf([FAST]);
+    }
+    const parameters = { candidateLabels: ["sport", "economy"] };
+    const refused = infer(engine, { model: slowModel, type, items: items(), parameters });
+    await expect(collect(refused)).rejects.toSatisfy(failsWith("ParametersInvalid"));
+    expect(isRead).toBe(false);
+  });
+
   test("a model that vanished while its process was lost ends the request instead of hanging it", async () => {
     await using engine = startEngine({ threads: 1 });
     const model = await copyOfSlow("vanishing");

@@ -188,6 +188,11 @@ describe("typed inference", () => {
 
   test.each<[what: string, body: object, says: string]>([
     ["a parameter of another type", { parameters: { question: "who?" } }, "parameters.question"],
+    [
+      "labels that the model does not have",
+      { parameters: { candidateLabels: ["sport", "economy"] } },
+      "parameters.candidateLabels: model zh-sentiment can only answer",
+    ],
     ["a parameter that there is not", { parameters: { depth: 3 } }, "parameters"],
     ["a type that there is not", { type: "telepathy" }, "type"],
     ["no inputs", { inputs: [] }, "inputs"],

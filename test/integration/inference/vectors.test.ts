@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { ItemOutput } from "@autoglm/api";
+import type { ItemOutput, ItemResult } from "@autoglm/api";
 import type { Engine } from "../../../edge-agent/src/engine/index.ts";
 import { openDataFile, parseDocument } from "../../../edge-agent/src/parse/index.ts";
 import { ChatPrompt } from "../../../edge-agent/src/pipelines/chat-prompt.ts";
@@ -117,6 +117,15 @@ describe("Chinese entities", () => {
         expect(text.slice(start, end)).toBe(word);
       }
     }
+  });
+
+  test("leaves out kinds that the task does not name", async () => {
+    const model = await sampleModel(folder, "zh-ner");
+    const texts = ["王小明昨天从上海浦东机场飞往纽约"];
+    const parameters = { candidateLabels: ["PER"] };
+    const [result] = await collect(infer(engine, { model, type: "token-classification", texts, parameters }));
+    const { entities } = (result as ItemResult).output as OutputOf<"token-classification">;
+    expect(entities.map(({ entity_group, word }) => [entity_group, word])).toEqual([["PER", "王小明"]]);
   });
 
   test("a text beyond the context has the entities of its sentences, at their places", async () => {

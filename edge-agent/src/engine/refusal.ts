@@ -1,0 +1,35 @@
+import { AutoglmError } from "@autoglm/api";
+import type { PipelineItem } from "../pipelines/pipeline.ts";
+import type { Serving } from "./protocol.ts";
+
+/** Names of labels that a message has room for. */
+const SHOWN_LABELS = 10;
+
+/**
+ * Why a loaded model can't do what is asked of it, whatever the text is; undefined when it can. Pure.
+ *
+ * Labels that are the model's own are no contradiction: they may be meant for the model behind a gate, or for the one that
+ * this one stands in for.
+ */
+export function refusalOf(
+  model: string,
+  { taskTypes, labels }: Pick<Serving, "taskTypes" | "labels">,
+  { type, parameters: { candidateLabels } }: Pick<PipelineItem, "type" | "parameters">,
+): AutoglmError | undefined {
+  if (!taskTypes.includes(type)) {
+    const does = taskTypes.join(", ");
+    return new AutoglmError("ModelDoesNotServeType", `model ${model} does not do ${type}: it does ${does}`);
+  }
+  if (labels === undefined || candidateLabels === undefined) return undefined;
+  if (new Set(labels).symmetricDifference(new Set(candidateLabels)).size === 0) return undefined;
+  return new AutoglmError(
+    "ParametersInvalid",
+    `parameters.candidateLabels: model ${model} can only answer ${shown(labels)}; leave them out, or ask with type zero-shot-classification, or ask a model that generates text`,
+  );
+}
+
+function shown(labels: readonly string[]): string {
+  const more = labels.length - SHOWN_LABELS;
+  const first = labels.slice(0, SHOWN_LABELS).join(", ");
+  return more > 0 ? `${first} and ${more} more` : first;
+}
