@@ -93,6 +93,7 @@ export {
 } from "./gate/policy.ts";
 export { answersAgree, answerSignalOf, type AnswerSignal } from "./gate/signal.ts";
 export { compareNumbers } from "./compare.ts";
+export { firstNames } from "./first-names.ts";
 export { languageOf, scriptOf, type TextLanguage, type TextScript } from "./language.ts";
 export {
   choosePrompt,

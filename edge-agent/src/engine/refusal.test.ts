@@ -29,12 +29,6 @@ it.each([[["sport", "economy"]], [["positive"]], [["positive", "negative", "neut
   },
 );
 
-it("has room for ten labels", () => {
-  const labels = Array.from({ length: 12 }, (_, index) => `l${index}`);
-  const message = refusalOf("m", { taskTypes, labels }, asked(["a"]))?.message;
-  expect(message).toContain("l9 and 2 more;");
-});
-
 it("is none for a model that takes labels", () => {
   expect(refusalOf("m", { taskTypes }, asked(["sport"]))).toBeUndefined();
 });

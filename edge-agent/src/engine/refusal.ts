@@ -1,9 +1,7 @@
 import { AutoglmError } from "@autoglm/api";
+import { firstNames } from "@autoglm/core";
 import type { PipelineItem } from "../pipelines/pipeline.ts";
 import type { Serving } from "./protocol.ts";
-
-/** Names of labels that a message has room for. */
-const SHOWN_LABELS = 10;
 
 /**
  * Why a loaded model can't do what is asked of it, whatever the text is; undefined when it can. Pure.
@@ -24,12 +22,6 @@ export function refusalOf(
   if (new Set(labels).symmetricDifference(new Set(candidateLabels)).size === 0) return undefined;
   return new AutoglmError(
     "ParametersInvalid",
-    `parameters.candidateLabels: model ${model} can only answer ${shown(labels)}; leave them out, or ask with type zero-shot-classification, or ask a model that generates text`,
+    `parameters.candidateLabels: model ${model} can only answer ${firstNames(labels)}; leave them out, or ask with type zero-shot-classification, or ask a model that generates text`,
   );
-}
-
-function shown(labels: readonly string[]): string {
-  const more = labels.length - SHOWN_LABELS;
-  const first = labels.slice(0, SHOWN_LABELS).join(", ");
-  return more > 0 ? `${first} and ${more} more` : first;
 }

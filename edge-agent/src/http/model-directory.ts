@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { AutoglmError } from "@autoglm/api";
+import { firstNames } from "@autoglm/core";
 import type { ModelOnDisk } from "../engine/index.ts";
 import { tensorConfigSchema, type TensorConfig } from "../pipelines/tensor-contract.ts";
 
@@ -69,11 +70,11 @@ export class ModelDirectory {
     const names = this.list().map(({ model }) =>
       variant === undefined ? model.name : `${model.name}/${model.variant}`,
     );
-    const known = [...new Set(names)].slice(0, 20).join(", ") || "none";
+    const known = firstNames([...new Set(names)], 20);
     const what = variant === undefined ? name : `${name}, variant ${variant}`;
     throw new AutoglmError(
       "ModelNotFound",
-      `this agent has no model ${what.slice(0, 200)}; it has: ${known}`,
+      `this agent has no model ${what.slice(0, 200)}; it has: ${known}; GET /v1/models lists them all`,
     );
   }
 

@@ -8,7 +8,7 @@ import type {
   Tier,
   WorkPrompt,
 } from "@autoglm/api";
-import type { VariantCandidate } from "@autoglm/core";
+import { firstNames, type VariantCandidate } from "@autoglm/core";
 
 /** A model behind a gate, and the variant that answers there. */
 export interface DeepModel {
@@ -55,10 +55,6 @@ export function refused(
   return { isResolved: false, reason, message, ...rest };
 }
 
-/** The first names, for a message. */
+/** The first names, for a message, with how many more there are. */
 export const namesOf = (objects: readonly { readonly metadata: { readonly name: string } }[]) =>
-  objects
-    .map(({ metadata }) => metadata.name)
-    .sort()
-    .slice(0, 10)
-    .join(", ");
+  firstNames(objects.map(({ metadata }) => metadata.name).sort());

@@ -34,7 +34,7 @@ export function resolveNamedModel(facts: ModelFacts, name: string): ChosenModel 
   const model = findModel(models, name);
   if (model === undefined) {
     return refused("ModelNotFound", `there is no AutoGLMModel ${name}, and none has it as an alias`, {
-      hint: `kubectl get autoglmmodels; models there are: ${namesOf(models) || "none"}`,
+      hint: `models there are: ${namesOf(models)}; kubectl get autoglmmodels lists them all`,
       model: name,
     });
   }
@@ -87,7 +87,7 @@ export function resolveDeepModel(facts: ModelFacts, name: string, type: TaskType
   const model = findModel(facts.models, name);
   if (model === undefined) {
     return refused("GateModelInvalid", `spec.gating.model: there is no AutoGLMModel ${name}`, {
-      hint: `kubectl get autoglmmodels; models there are: ${namesOf(facts.models) || "none"}`,
+      hint: `models there are: ${namesOf(facts.models)}; kubectl get autoglmmodels lists them all`,
     });
   }
   if (!model.spec.taskTypes.includes(type)) {

@@ -7,7 +7,13 @@ import {
   type TaskType,
   type WorkPrompt,
 } from "@autoglm/api";
-import { choosePrompts, workPromptOf, type PromptCandidate, type TextLanguage } from "@autoglm/core";
+import {
+  choosePrompts,
+  firstNames,
+  workPromptOf,
+  type PromptCandidate,
+  type TextLanguage,
+} from "@autoglm/core";
 import { refused, type Refused } from "./resolution.ts";
 
 export interface PromptFacts {
@@ -76,7 +82,7 @@ function resolveGiven(
       "PromptNotFound",
       `there is no AutoGLMPrompt ${namespace}/${name}, and none of the library`,
       {
-        hint: `prompts for ${type}: ${known.sort().slice(0, 10).join(", ") || "none"}; kubectl apply an AutoGLMPrompt of that name`,
+        hint: `prompts for ${type}: ${firstNames(known.sort())}; kubectl apply an AutoGLMPrompt of that name`,
       },
     );
   }

@@ -93,6 +93,14 @@ describe("resolveTask", () => {
     },
   );
 
+  it("names ten models that there are, says how many more, and what lists them", () => {
+    const models = Array.from({ length: 13 }, (_, index) => model(`m${String(index).padStart(2, "0")}`, []));
+    const refusal = resolve({ model: "nothing" }, models);
+    expect(refusal).toMatchObject({
+      hint: "models there are: m00, m01, m02, m03, m04, m05, m06, m07, m08, m09 and 3 more; kubectl get autoglmmodels lists them all",
+    });
+  });
+
   it("knows what nothing outside the task can mend", () => {
     const isFinal = (spec: Partial<TaskSpecInput>) => {
       const resolution = resolve(spec, [ner]);

@@ -144,7 +144,10 @@ function resolveModel(
     const serving = models.filter(({ spec }) => spec.taskTypes.includes(type));
     const types = model.spec.taskTypes.join(", ");
     return refused("ModelDoesNotServeType", `model ${name} serves ${types}, not ${type}`, {
-      hint: `create the task again with ${serving.length > 0 ? `model ${namesOf(serving)}` : "another type"}`,
+      hint:
+        serving.length > 0
+          ? `create the task again with a model that does: ${namesOf(serving)}`
+          : "create the task again with another type",
       ...known,
     });
   }
