@@ -82,6 +82,10 @@ describe("the values", () => {
     ["image.digest=sha256:12", "digest"],
     ["agent.pools[0].name=Edge,agent.pools[0].location=edge", "name"],
     ["agent.pools[0].name=edge,agent.pools[0].location=fog", "location"],
+    [
+      "agent.pools[0].name=edge,agent.pools[0].location=edge,agent.pools[0].internalTrafficPolicy=Near",
+      "internalTrafficPolicy",
+    ],
   ];
   it.each(MISSPELT)("are refused with --set %s, naming %s", async (set, named) => {
     const { exitCode, stderr } = await helm(["template", CHART, "--set", set]);
@@ -181,6 +185,36 @@ describe("what is rendered", () => {
         { name: "CUDA_MODULE_LOADING", value: "LAZY" },
       ]),
     });
+  });
+
+  it("reaches the inference port by a Service of each pool: at the edge the agent of the caller's node", async () => {
+    const policies = (objects: readonly Rendered[]) =>
+      objects
+        .filter(({ kind, metadata }) => kind === "Service" && metadata.name.includes("-agent-"))
+        .map(({ metadata, spec }) => [metadata.name, spec?.["internalTrafficPolicy"]]);
+    expect(policies(await render())).toEqual([]);
+    const enabled = ["agent.inference.enabled=true", "agent.inference.tokenSecret=t"];
+    expect(policies(await render(enabled.flatMap((set) => ["--set", set])))).toEqual([
+      ["autoglm-agent-edge", "Local"],
+      ["autoglm-agent-cloud", "Cluster"],
+    ]);
+    const full = await render(VALUES.full);
+    expect(policies(full)).toContainEqual(["autoglm-fleet-agent-hangzhou", "Cluster"]);
+    expect(find(full, "Service", "autoglm-fleet-agent-cuda").spec).toMatchObject({
+      ports: [{ port: 80, targetPort: "inference" }],
+    });
+  });
+
+  it("refuses a pool whose Service would have too long a name", async () => {
+    const pool = "a".repeat(30);
+    const sets = [
+      "agent.inference.enabled=true",
+      "agent.inference.tokenSecret=t",
+      `agent.pools[0].name=${pool},agent.pools[0].location=edge`,
+    ].flatMap((set) => ["--set", set]);
+    const { exitCode, stderr } = await helm(["template", "r".repeat(40), CHART, ...sets]);
+    expect(exitCode).not.toBe(0);
+    expect(stderr).toContain(`of pool ${pool} would have 77 characters`);
   });
 
   it("has the processes of one release use the same names of Secret, Services and ports", async () => {
