@@ -59,11 +59,9 @@ async function main([directory, type]: readonly string[]): Promise<void> {
       }
     }
     for (const item of items.keys()) say(results.get(item));
+    await engine.measureMemory();
     const [report] = engine.reports();
-    await waitForMemory(engine);
-    say({
-      report: { taskTypes, loadMs, memoryBytes: engine.reports()[0]?.memoryBytes, itemMs: report?.itemMs },
-    });
+    say({ report: { taskTypes, loadMs, memoryBytes: report?.memoryBytes, itemMs: report?.itemMs } });
   } finally {
     await engine.close();
   }
@@ -131,14 +129,6 @@ function typeOf(asked: string | undefined, served: readonly TaskType[]): TaskTyp
     "ModelDoesNotServeType",
     `the model serves ${served.join(", ") || "nothing"}, not ${asked ?? "a type"}`,
   );
-}
-
-/** It is measured in the background; the first figure comes a moment after the load. */
-async function waitForMemory(engine: Engine): Promise<void> {
-  for (let round = 0; round < 20; round++) {
-    engine.usedBytes();
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 try {

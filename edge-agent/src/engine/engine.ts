@@ -107,8 +107,10 @@ export interface Engine {
   /** Ends the model's processes that are idle. */
   unload(model: ModelOnDisk): Promise<void>;
   reports(): readonly EngineReport[];
-  /** Memory of all inference processes, the spare one included. */
+  /** Memory of all inference processes, the spare one included, as measured when it was last asked for. */
   usedBytes(): number;
+  /** Resolves when what `reports` and `usedBytes` say of memory is of now. */
+  measureMemory(): Promise<void>;
   /** Ends all processes and requests. */
   close(): Promise<void>;
 }
@@ -226,6 +228,10 @@ class ProcessPoolEngine implements Engine {
 
   usedBytes(): number {
     return this.#processes.usedBytes();
+  }
+
+  measureMemory(): Promise<void> {
+    return this.#processes.measureMemory();
   }
 
   async close(): Promise<void> {

@@ -29,11 +29,13 @@ export class ProcessPool {
   /** As measured when it was last asked for. */
   usedBytes(): number {
     let bytes = 0;
-    for (const child of this.#children) {
-      bytes += child.memoryBytes;
-      void child.measureMemory();
-    }
+    for (const { memoryBytes } of this.#children) bytes += memoryBytes;
+    void this.measureMemory();
     return bytes;
+  }
+
+  async measureMemory(): Promise<void> {
+    await Promise.all([...this.#children].map((child) => child.measureMemory()));
   }
 
   async close(): Promise<void> {

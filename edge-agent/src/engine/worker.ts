@@ -115,7 +115,17 @@ async function load(message: Extract<ToWorker, { kind: "load" }>): Promise<Worke
   const { maxItems, maxLength, overlaps = false } = batching;
   return {
     kind: "loaded",
-    serving: { ...warmed, taskTypes, labels, maxItems, maxLength, overlaps, contract, provider, fallbackReason },
+    serving: {
+      ...warmed,
+      taskTypes,
+      labels,
+      maxItems,
+      maxLength,
+      overlaps,
+      contract,
+      provider,
+      fallbackReason,
+    },
   };
 }
 
