@@ -6,7 +6,7 @@ const FOLDER = "examples/data";
 
 /** Puts the files of examples/data on the nodes, and says what is in them. */
 export function exampleData(site: TestInstallation) {
-  for (const file of ["reviews.csv", "news.jsonl", "questions.txt"]) {
+  for (const file of ["reviews.csv", "news.jsonl", "questions.txt", "images/cat.jpg", "images/page.png"]) {
     site.writeData(file, readFileSync(join(FOLDER, file)));
   }
   return { reviews: readReviews(), news: readNews() };

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { FLEET } from "../../hack/local/fleet.ts";
 import { TestInstallation } from "../support/installation.ts";
 import { OpenAiServer } from "../support/openai-server/server.ts";
+import { exampleData } from "./example-data.ts";
 
 const KEY = "key-of-this-test";
 let installation: TestInstallation;
@@ -173,6 +174,46 @@ describe("a gate", () => {
     });
     await installation.taskWhen("site-gated", ({ status }) => status?.reason === "SiteOnlyForbidsEndpoint");
     expect(endpoint.requests.length).toBe(before);
+  });
+});
+
+describe("examples/task-types", () => {
+  beforeAll(() => exampleData(installation));
+
+  it.each([
+    ["text-classification", "english-sentiment", "positive"],
+    ["zero-shot-classification", "topics", "经济"],
+    ["token-classification", "english-names", "Angela Merkel"],
+    ["text-generation", "two-sentences", "generated_text"],
+    ["feature-extraction", "embed-questions", "0."],
+    ["image-classification", "what-is-it", "cat"],
+    ["image-to-text", "read-page", "portraits with the"],
+  ])("%s works as it stands", async (type, name, expected) => {
+    await installation.kubectl("apply", "-f", `examples/task-types/${type}.yaml`);
+    const task = await installation.completed(name);
+    expect(task.status).toMatchObject({ type });
+    const results = await installation.printedResults(name);
+    expect(results.filter(({ error }) => error !== undefined)).toEqual([]);
+    expect(JSON.stringify(results[0]?.output)).toContain(expected);
+  });
+
+  it.each([
+    ["relation-extraction", "who-works-where"],
+    ["question-answering", "opening-hours"],
+    ["summarization", "short-version"],
+  ])("%s waits for the key of its hosted model, and says so", async (type, name) => {
+    await installation.kubectl(
+      "apply",
+      "-f",
+      "models/endpoints.yaml",
+      "-f",
+      `examples/task-types/${type}.yaml`,
+    );
+    const { status } = await installation.taskWhen(
+      name,
+      ({ status: { reason } = {} }) => reason === "EndpointKeyMissing",
+    );
+    expect(status).toMatchObject({ type, model: "glm-4-flash", hint: expect.stringContaining("bigmodel") });
   });
 });
 

@@ -1,7 +1,7 @@
 /** What can't run now says why, in counts, and what would help; and what helps, helps. */
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { parseQuantityBytes } from "@autoglm/api";
+import { parseQuantityBytes, TASK_TYPES } from "@autoglm/api";
 import { until } from "../support/cluster.ts";
 import { conditionOf, configMap, expectEveryItemOnce, TestInstallation } from "../support/installation.ts";
 import { numberedNews } from "./example-data.ts";
@@ -16,9 +16,12 @@ beforeAll(async () => {
 });
 afterAll(() => site.stop());
 
-it("takes every manifest of examples/more as it stands", async () => {
-  const args = ["apply", "--dry-run=server", "--validate=strict", "-f", "examples/more/"];
-  expect((await site.kubectl(...args)).trim().split("\n")).toHaveLength(9);
+it.each([
+  ["examples/more/", 6],
+  ["examples/task-types/", TASK_TYPES.length],
+])("takes every manifest of %s as it stands", async (folder, count) => {
+  const args = ["apply", "--dry-run=server", "--validate=strict", "-f", folder];
+  expect((await site.kubectl(...args)).trim().split("\n")).toHaveLength(count);
 });
 
 it.each([

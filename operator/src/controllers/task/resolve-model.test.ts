@@ -79,6 +79,31 @@ describe("a named model", () => {
     });
   });
 
+  it("is refused where the stand-in does not do the type, for want of the key", () => {
+    const other = model("other", ["text-generation"]);
+    const absent = { ...glm, spec: { ...glm.spec, standIn: "other" } };
+    expect(resolve({ model: "GLM-4" }, [other, absent])).toMatchObject({
+      isResolved: false,
+      reason: "EndpointKeyMissing",
+      message: expect.stringContaining("its stand-in other does not do text-classification"),
+      hint: expect.stringContaining("kubectl create secret generic autoglm-endpoint-keys"),
+      type: "text-classification",
+    });
+  });
+
+  it("decides type auto by itself, not by the stand-in", () => {
+    const other = model("other", ["text-generation"]);
+    const absent = model("hosted", ["text-classification"], {
+      variants: glm.spec.variants,
+      standIn: "other",
+    });
+    expect(resolve({ type: "auto", model: "hosted" }, [other, absent])).toMatchObject({
+      isResolved: false,
+      reason: "EndpointKeyMissing",
+      type: "text-classification",
+    });
+  });
+
   it("is refused without a stand-in, with the command that mends it", () => {
     expect(resolve({ model: "glm-4" }, [small, glm])).toMatchObject({
       isResolved: false,

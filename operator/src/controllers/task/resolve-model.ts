@@ -14,7 +14,10 @@ export interface ModelFacts {
 
 export interface ChosenModel {
   readonly model: AutoGLMModel;
+  /** The name that the task gives, where another model stands in for it. */
   readonly standInFor?: string | undefined;
+  /** The model of that name. */
+  readonly asked?: AutoGLMModel | undefined;
 }
 
 function findModel(models: readonly AutoGLMModel[], name: string): AutoGLMModel | undefined {
@@ -42,14 +45,18 @@ export function resolveNamedModel(facts: ModelFacts, name: string): ChosenModel 
   const { standIn } = model.spec;
   const other = standIn === undefined ? undefined : findModel(models, standIn);
   if (other !== undefined && usableVariants(facts, other).length > 0) {
-    return { model: other, standInFor: name };
+    return { model: other, standInFor: name, asked: model };
   }
-  const keys = [...new Set(model.spec.variants.flatMap(keyNamesOf))];
-  const missing = standIn === undefined ? "" : `, and its stand-in ${standIn} is not there either`;
+  return keyMissing(model, standIn === undefined ? "" : `, and its stand-in ${standIn} is not there either`);
+}
+
+/** @param standIn why there is none, as the end of a sentence */
+export function keyMissing({ metadata: { name }, spec }: AutoGLMModel, standIn: string): Refused {
+  const keys = [...new Set(spec.variants.flatMap(keyNamesOf))];
   return refused(
     "EndpointKeyMissing",
-    `model ${model.metadata.name} has no weights here, and no node holds a key for its endpoint (${keys.join(", ")})${missing}`,
-    { hint: keyHint(keys[0] ?? "NAME"), model: model.metadata.name },
+    `model ${name} has no weights here, and no node holds a key for its endpoint (${keys.join(", ")})${standIn}`,
+    { hint: keyHint(keys[0] ?? "NAME"), model: name },
   );
 }
 

@@ -18,6 +18,7 @@ import {
 } from "./resolution.ts";
 import {
   defaultModel,
+  keyMissing,
   resolveDeepModel,
   resolveNamedModel,
   type ChosenModel,
@@ -103,7 +104,7 @@ function resolveType(facts: ResolveFacts): Resolution {
   if (found !== undefined && "isResolved" in found) return found;
   const type = canonicalTaskType(task.spec.type);
   if (type !== "auto") return resolveModel(facts, type, "Spec", found);
-  const serves = found?.model.spec.taskTypes;
+  const serves = (found?.asked ?? found?.model)?.spec.taskTypes;
   const [only, ...others] = serves ?? [];
   if (only !== undefined && others.length === 0) return resolveModel(facts, only, "Model", found);
   const prompted = typeOfPrompt(facts);
@@ -129,8 +130,7 @@ function resolveModel(
 ): Resolution {
   const { task, models } = facts;
   const language = languageOfInput(facts);
-  const chosen = named ?? { model: defaultModel(facts, type, language) };
-  const { model } = chosen;
+  const model = named?.model ?? defaultModel(facts, type, language);
   if (model === undefined) {
     return refused("ModelNotFound", `no AutoGLMModel that can be used here serves ${type}`, {
       hint: "kubectl apply -f a model that does; kubectl get autoglmmodels lists those there are",
@@ -141,6 +141,12 @@ function resolveModel(
   const { name } = model.metadata;
   const known = { type, typeSource, model: name };
   if (!model.spec.taskTypes.includes(type)) {
+    if (named?.asked?.spec.taskTypes.includes(type) === true)
+      return {
+        ...keyMissing(named.asked, `, and its stand-in ${name} does not do ${type}`),
+        type,
+        typeSource,
+      };
     const serving = models.filter(({ spec }) => spec.taskTypes.includes(type));
     const types = model.spec.taskTypes.join(", ");
     return refused("ModelDoesNotServeType", `model ${name} serves ${types}, not ${type}`, {
@@ -158,7 +164,14 @@ function resolveModel(
   if ("isResolved" in prompts) return { ...prompts, ...known };
   const outside = refuseOutside(task, model, deep);
   return outside === undefined
-    ? resolveVariants(facts, { ...known, isResolved: true, ...chosen, model, ...prompts, deep })
+    ? resolveVariants(facts, {
+        ...known,
+        isResolved: true,
+        standInFor: named?.standInFor,
+        model,
+        ...prompts,
+        deep,
+      })
     : { ...outside, ...known };
 }
 
