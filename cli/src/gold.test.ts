@@ -15,6 +15,18 @@ describe("parseGold", () => {
     ]);
   });
 
+  it("reads cells of several lines, names the lines that rows begin at, and takes rows that are short or blank", () => {
+    const csv = (lines: readonly string[]) => lines.join("\r\n");
+    const rows = ['"a', "", 'b",good', "", "  ", ",", 'he said "c",bad'];
+    expect(parseGold("g.csv", csv(["\uFEFFtext,label", ...rows]), "text-classification")).toMatchObject([
+      { text: "a\n\nb", gold: { label: "good" } },
+      { text: 'he said "c"', gold: { label: "bad" } },
+    ]);
+    expect(() => parseGold("g.csv", csv(["text,label", ...rows, '"d', 'e"']), "text-classification")).toThrow(
+      "g.csv, line 9: has no label",
+    );
+  });
+
   it("reads jsonl, with the question beside the context", () => {
     const line = JSON.stringify({ context: "华为在深圳", question: "在哪", answer: "深圳" });
     expect(parseGold("g.jsonl", line, "question-answering")).toEqual([
@@ -26,6 +38,9 @@ describe("parseGold", () => {
     ["nothing", "", "text-classification", "holds no items"],
     ["a line without gold", '{"text":"a"}', "text-classification", "line 1: has no label"],
     ["a broken line", '{"text":"a","label":"b"}\n{"text":', "text-classification", "line 2"],
+    ["a quote left open", 'text,label\na,b\n"c,d\ne,f\n', "text-classification", "line 3: a quote"],
+    ["a quote left open in the header", 'text,"label\na,b\n', "text-classification", "line 1: a quote"],
+    ["a comma without quotes", "text,label\na,b\nc, d,e", "text-classification", "line 3: has more cells"],
     ["a type without gold", '{"text":"a"}', "tensor", "can't be judged"],
   ] as const)("refuses %s", (_what, content, type, message) => {
     expect(() => parseGold("g", content, type)).toThrow(message);

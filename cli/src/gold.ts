@@ -1,6 +1,7 @@
 /** Gold files: items with what is right, as jsonl, csv or tsv. Pure. */
 import { TASK_TYPES, type TaskType } from "@autoglm/api";
 import type { Gold } from "@autoglm/core";
+import { CsvError, parse } from "csv-parse/sync";
 import { z } from "zod";
 import { usageError } from "./exit-codes.ts";
 
@@ -23,6 +24,11 @@ export interface GoldItem {
   readonly fields?: Readonly<Record<string, string>> | undefined;
   readonly file?: string | undefined;
   readonly gold: Gold;
+}
+
+interface GoldLine {
+  readonly value: unknown;
+  readonly line: number;
 }
 
 /** What the gold of a type is called in a line. */
@@ -49,7 +55,7 @@ export function parseGold(name: string, content: string, type: TaskType): readon
       `answers of ${type} can't be judged by gold; types that can: ${JUDGED_TYPES.join(", ")}`,
     );
   }
-  const items = content.trimStart().startsWith("{") ? jsonLines(content) : delimited(content);
+  const items = content.trimStart().startsWith("{") ? jsonLines(content) : delimited(name, content);
   if (items.length === 0) throw usageError(`${name} holds no items`);
   return items.map(({ value, line }) => {
     const parsed = goldLineSchema.safeParse(value);
@@ -73,7 +79,7 @@ export function parseGold(name: string, content: string, type: TaskType): readon
   });
 }
 
-function jsonLines(content: string) {
+function jsonLines(content: string): readonly GoldLine[] {
   return content
     .split(/\r?\n/)
     .map((text, index) => ({ text, line: index + 1 }))
@@ -87,24 +93,43 @@ function jsonLines(content: string) {
     });
 }
 
-/** Columns by their names; quotes as in RFC 4180, lines within quotes are not taken. */
-function delimited(content: string) {
-  const [header = "", ...lines] = content.replace(/^\uFEFF/, "").split(/\r?\n/);
+/** Columns by their names, quotes as in RFC 4180. @throws AutoglmError of usage, naming file and line */
+function delimited(name: string, content: string): readonly GoldLine[] {
+  const header = /^.*\S.*$/m.exec(content)?.[0] ?? "";
   const delimiter = header.includes("\t") ? "\t" : ",";
-  const names = cellsOf(header, delimiter);
-  return lines
-    .map((text, index) => ({ text, line: index + 2 }))
-    .filter(({ text }) => text.trim() !== "")
-    .map(({ text, line }) => {
-      const cells = cellsOf(text, delimiter);
-      return { value: Object.fromEntries(names.map((name, index) => [name, cells[index]])), line };
+  let nextLine = 1;
+  try {
+    // csv-parse counts a \r\n within quotes as two lines.
+    return parse<GoldLine, Readonly<Record<string, string>>>(content.replaceAll("\r\n", "\n"), {
+      bom: true,
+      delimiter,
+      record_delimiter: "\n",
+      columns: (names: readonly string[]) => {
+        nextLine = 2;
+        return [...names];
+      },
+      relax_quotes: true,
+      relax_column_count_less: true,
+      skip_empty_lines: true,
+      skip_records_with_empty_values: true,
+      on_record: (value, { lines }) => {
+        nextLine = lines + 1;
+        return { value, line: lines - Object.values(value).join("").split("\n").length + 1 };
+      },
     });
-}
-
-function cellsOf(line: string, delimiter: string): readonly string[] {
-  const cells = line.match(new RegExp(`("([^"]|"")*"|[^${delimiter}]*)(${delimiter}|$)`, "g")) ?? [];
-  return cells
-    .slice(0, line.endsWith(delimiter) ? undefined : -1)
-    .map((cell) => cell.replace(new RegExp(`${delimiter}$`), ""))
-    .map((cell) => (cell.startsWith('"') ? cell.slice(1, -1).replaceAll('""', '"') : cell));
+  } catch (cause) {
+    if (!(cause instanceof CsvError)) throw cause;
+    if (cause.code === "CSV_RECORD_INCONSISTENT_COLUMNS") {
+      const what = delimiter === "," ? "comma" : "tab";
+      throw usageError(
+        `${name}, line ${String(cause["lines"])}: has more cells than the header; put a cell that holds a ${what} in quotes`,
+      );
+    }
+    // The parser names the line where it stopped; a quote left open takes it to the end of the file.
+    const problem =
+      cause.code === "CSV_QUOTE_NOT_CLOSED"
+        ? "a quote that opens here is never closed; close it, and double the quotes inside"
+        : cause.message;
+    throw usageError(`${name}, line ${nextLine}: ${problem}`);
+  }
 }
