@@ -40,10 +40,11 @@ const say = (value: unknown) => process.stdout.write(`${JSON.stringify(value)}\n
 
 async function main([directory, type]: readonly string[]): Promise<void> {
   if (directory === undefined) throw new AutoglmError("InvalidOption", "name the folder of a model");
-  const model = await readModelFolder(path.resolve(directory));
+  const model = readModelFolder(path.resolve(directory));
   const engine = createEngine({
     threads: availableParallelism(),
-    memoryBudgetBytes: totalmem(),
+    // To measure it is what this is for: an estimate above what there is does not keep it from trying.
+    memoryBudgetBytes: Math.max(totalmem(), model.memoryBytes),
     log: createLogger({ name: "offline", level: "silent" }),
   });
   try {

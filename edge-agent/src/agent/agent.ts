@@ -209,7 +209,7 @@ class Agent {
     });
     const gate = {
       state: await GateState.open(this.#folder.join("gate"), log),
-      network: await shippedPreGate(),
+      network: shippedPreGate(),
     };
     const runtime = new AgentRuntime({
       options,

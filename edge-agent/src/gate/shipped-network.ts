@@ -7,7 +7,7 @@ import type { ModelOnDisk } from "../models/model-store.ts";
 const FOLDERS = ["./gate/", "../../../models/gate/"];
 
 /** The network of the pre-gate that comes with the agent (models/gate); undefined where its files are missing. */
-export async function shippedPreGate(): Promise<ModelOnDisk | undefined> {
+export function shippedPreGate(): ModelOnDisk | undefined {
   const folder = FOLDERS.map((path) => fileURLToPath(new URL(path, import.meta.url))).find((path) =>
     existsSync(`${path}model.onnx`),
   );

@@ -4,12 +4,17 @@
  *     <model>/model.onnx, pipeline.json, …             one variant, named "default"
  *     <model>/<variant>/model.onnx, pipeline.json, …
  */
-import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdirSync, statSync } from "node:fs";
 import path from "node:path";
 import { AutoglmError } from "@autoglm/api";
 import { firstNames } from "@autoglm/core";
 import type { ModelOnDisk } from "../engine/index.ts";
+import {
+  modelOfFolder,
+  readPipelineConfig,
+  viewModelFolder,
+  type ModelFolderView,
+} from "../models/model-folder.ts";
 import { tensorConfigSchema, type TensorConfig } from "../pipelines/tensor-contract.ts";
 
 export interface ServedEntry {
@@ -24,11 +29,6 @@ export interface ModelDirectoryOptions {
   readonly stored: () => readonly ModelOnDisk[];
 }
 
-/** Of an inference process without a model, with room for its work. */
-const PROCESS_BYTES = 96 * 1024 * 1024;
-/** Weights are packed for the processor beside the ones of the file. */
-const WEIGHTS_FACTOR = 1.5;
-const DEFAULT_CONTEXT_LENGTH = 512;
 /** An unknown name costs a look into the folder at most so often. */
 const RESCAN_MS = 1000;
 
@@ -90,36 +90,30 @@ export class ModelDirectory {
 }
 
 function entryOf(model: ModelOnDisk): ServedEntry {
-  const config = readConfig(model.directory);
-  const parsed = tensorConfigSchema.safeParse(config);
+  const parsed = tensorConfigSchema.safeParse(readPipelineConfig(model.directory));
   return { model, contract: parsed.success ? parsed.data : undefined };
-}
-
-function readConfig(directory: string): Readonly<Record<string, unknown>> {
-  try {
-    const parsed: unknown = JSON.parse(readFileSync(path.join(directory, "pipeline.json"), "utf8"));
-    return typeof parsed === "object" && parsed !== null ? { ...parsed } : {};
-  } catch {
-    // Loading says what is wrong with it.
-    return {};
-  }
 }
 
 function scanFolder(folder: string, known: readonly ServedEntry[]): readonly ServedEntry[] {
   const found: ServedEntry[] = [];
   for (const name of foldersIn(folder)) {
-    const directory = path.join(folder, name);
-    const variants = isModel(directory) ? [["default", directory] as const] : variantsIn(directory);
-    for (const [variant, place] of variants) {
-      const files = filesIn(place);
-      const digest = createHash("sha256")
-        .update(`${place}\n${files.map(fileIdentity).join("\n")}`)
-        .digest("hex");
-      const same = known.find(({ model }) => model.digest === digest);
-      found.push(same ?? entryOf({ name, variant, directory: place, digest, ...demandsOf(place, files) }));
+    for (const { variant, view } of variantsIn(path.join(folder, name))) {
+      const same = known.find(({ model }) => model.digest === view.digest);
+      found.push(same ?? entryOf(modelOfFolder(view, { name, variant })));
     }
   }
   return found;
+}
+
+function variantsIn(
+  directory: string,
+): readonly { readonly variant: string; readonly view: ModelFolderView }[] {
+  const view = viewModelFolder(directory);
+  if (view !== undefined) return [{ variant: "default", view }];
+  return foldersIn(directory).flatMap((variant) => {
+    const view = viewModelFolder(path.join(directory, variant));
+    return view === undefined ? [] : [{ variant, view }];
+  });
 }
 
 function foldersIn(folder: string): readonly string[] {
@@ -131,40 +125,4 @@ function foldersIn(folder: string): readonly string[] {
       cause,
     });
   }
-}
-
-const isModel = (directory: string) => filesIn(directory).some(({ name }) => name === "model.onnx");
-
-const variantsIn = (directory: string) =>
-  foldersIn(directory)
-    .map((variant) => [variant, path.join(directory, variant)] as const)
-    .filter(([, place]) => isModel(place));
-
-interface FileView {
-  readonly name: string;
-  readonly sizeBytes: number;
-  readonly changedMs: number;
-}
-
-function filesIn(directory: string): readonly FileView[] {
-  return readdirSync(directory)
-    .sort()
-    .flatMap((name) => {
-      const stats = statSync(path.join(directory, name), { throwIfNoEntry: false });
-      return stats?.isFile() === true ? [{ name, sizeBytes: stats.size, changedMs: stats.mtimeMs }] : [];
-    });
-}
-
-const fileIdentity = ({ name, sizeBytes, changedMs }: FileView) => `${name} ${sizeBytes} ${changedMs}`;
-
-function demandsOf(place: string, files: readonly FileView[]) {
-  const { contextLength } = readConfig(place);
-  const weights = files
-    .filter(({ name }) => !name.endsWith(".json"))
-    .reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  return {
-    contextLength:
-      typeof contextLength === "number" && contextLength >= 1 ? contextLength : DEFAULT_CONTEXT_LENGTH,
-    memoryBytes: PROCESS_BYTES + Math.round(weights * WEIGHTS_FACTOR),
-  };
 }

@@ -50,13 +50,18 @@ export async function openGate(
   policy: Readonly<Record<string, unknown>> = {},
   change: Partial<GatedEngineOptions> & Partial<Parameters<InferenceEngine["infer"]>[0]> = {},
 ): Promise<TestGate> {
-  const edge = await readModelFolder(SMALL);
+  const edge = readModelFolder(SMALL);
   const gate = await GatedEngine.open({
     engine,
     type: "text-classification",
     edge,
-    deep: { name: "zh-sentiment", variant: "default", isEndpoint: false, find: () => readModelFolder(LARGE) },
-    preGate: await shippedPreGate(),
+    deep: {
+      name: "zh-sentiment",
+      variant: "default",
+      isEndpoint: false,
+      find: async () => readModelFolder(LARGE),
+    },
+    preGate: shippedPreGate(),
     policy: gatePolicySchema.parse(policy),
     siteOnly: false,
     scope: "task.0",
