@@ -2,10 +2,11 @@
 
 import json
 import re
-import struct
 from pathlib import Path
 
 import numpy as np
+
+from recipes import safetensors
 
 from .architecture import Architecture, as_ids, from_config
 from .errors import ImportRefused
@@ -72,7 +73,7 @@ def _some(names: list[str]) -> str:
     return f"{'tensor' if len(names) == 1 else 'tensors'} {named}{more} {'is' if len(names) == 1 else 'are'}"
 
 
-_TYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+_WEIGHT_TYPES = ("F32", "F16", "BF16")
 
 
 class SafetensorsCheckpoint(Checkpoint):
@@ -126,42 +127,43 @@ class SafetensorsCheckpoint(Checkpoint):
     def _read_header(self, shard: Path) -> None:
         size = shard.stat().st_size
         with shard.open("rb") as file:
-            start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
-            if length > size - 8:
-                raise ImportRefused(f"{shard}: it is cut off or no safetensors file; fetch it again")
-            header = json.loads(file.read(length))
-        for name, entry in header.items():
-            if name == "__metadata__":
-                continue
-            first, end = (8 + length + offset for offset in entry["data_offsets"])
-            if entry["dtype"] not in _TYPES:
+            try:
+                header = safetensors.read_header(file, size)
+            except safetensors.CutOff:
                 raise ImportRefused(
-                    f"{shard}: {name} is of type {entry['dtype']}; F32, F16 and BF16 can be imported: "
+                    f"{shard}: it is cut off or no safetensors file; fetch it again"
+                ) from None
+        for name, entry in header.items():
+            if entry.kind not in _WEIGHT_TYPES:
+                raise ImportRefused(
+                    f"{shard}: {name} is of type {entry.kind}; F32, F16 and BF16 can be imported: "
                     "take the checkpoint that is not quantised"
                 )
-            if end > size:
+            if entry.end > size:
                 raise ImportRefused(f"{shard}: {name} lies beyond the end of the file; fetch it again")
-            self._entries[name] = (shard, first, entry["dtype"], tuple(entry["shape"]))
+            self._entries[name] = (shard, entry)
 
     def names(self) -> frozenset[str]:
         return frozenset(self._entries)
 
     def shape_of(self, name: str) -> tuple[int, ...]:
-        return self._entries[name][3]
+        return self._entries[name][1].shape
 
     def read(self, name: str, start: int, stop: int) -> np.ndarray:
-        shard, first, kind, shape = self._entries[name]
-        row = int(np.prod(shape[1:], dtype=np.int64))
-        offset = first + start * row * _TYPES[kind].itemsize
-        raw = np.fromfile(shard, _TYPES[kind], (stop - start) * row, offset=offset)
-        if kind == "BF16":
-            # The upper half of a float32.
+        shard, entry = self._entries[name]
+        kind, columns = safetensors.TYPES[entry.kind], entry.shape[1:]
+        row = int(np.prod(columns, dtype=np.int64))
+        offset = entry.first + start * row * kind.itemsize
+        raw = np.fromfile(shard, kind, (stop - start) * row, offset=offset)
+        if entry.kind == "BF16":
             raw = (raw.astype(np.uint32) << 16).view(np.float32)
-        return raw.astype(np.float32).reshape(stop - start, *shape[1:])
+        return raw.astype(np.float32).reshape(stop - start, *columns)
 
 
 class GgufCheckpoint(Checkpoint):
+    tensors: dict
+    """By name, quantised as they lie in the file."""
+
     def __init__(self, file: Path):
         from gguf import GGUFReader
 
@@ -171,28 +173,28 @@ class GgufCheckpoint(Checkpoint):
         except (ValueError, IndexError, KeyError) as error:
             raise ImportRefused(f"{file}: it is cut off or no GGUF file ({error}); fetch it again") from error
         self.fields = {key: field.contents() for key, field in reader.fields.items()}
-        self._tensors = {tensor.name: tensor for tensor in reader.tensors}
+        self.tensors = {tensor.name: tensor for tensor in reader.tensors}
         if self.fields.get("split.count", 1) > 1:
             raise ImportRefused(
                 f"{file}: it is one of several parts; join them with llama-gguf-split --merge"
             )
         self.architecture = from_gguf(self.fields, self.names(), str(file))
-        self.layout = Layout(self.architecture, GGUF, "blk.0.attn_qkv.weight" in self._tensors)
+        self.layout = Layout(self.architecture, GGUF, "blk.0.attn_qkv.weight" in self.tensors)
 
     def end_tokens(self) -> tuple[int, ...]:
         return self.architecture.end_tokens
 
     def names(self) -> frozenset[str]:
-        return frozenset(self._tensors)
+        return frozenset(self.tensors)
 
     def shape_of(self, name: str) -> tuple[int, ...]:
         # The file counts the fastest dimension first.
-        return tuple(int(size) for size in reversed(self._tensors[name].shape))
+        return tuple(int(size) for size in reversed(self.tensors[name].shape))
 
     def read(self, name: str, start: int, stop: int) -> np.ndarray:
         from gguf import dequantize
 
-        tensor = self._tensors[name]
+        tensor = self.tensors[name]
         try:
             return dequantize(np.array(tensor.data[start:stop]), tensor.tensor_type).astype(np.float32)
         except NotImplementedError as error:

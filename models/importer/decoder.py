@@ -182,3 +182,18 @@ class DecoderGraph:
         shifted = graph.node("Sub", ["logits", largest], "shifted")
         total = graph.node("ReduceSum", [graph.node("Exp", [shifted], "weights"), last], "weight", keepdims=1)
         graph.node("Add", [graph.node("Log", [total], "log_weight"), largest], "log_normalizer")
+
+
+def pipeline_of(sizes: Architecture, end_tokens: list[int]) -> dict:
+    """pipeline.json of the graph."""
+    return {
+        "kind": "kv-decoder",
+        "layers": sizes.layers,
+        "kvHeads": sizes.kv_heads,
+        "headDim": sizes.head_width,
+        "vocabSize": sizes.vocabulary,
+        "contextLength": sizes.context,
+        "eosTokenIds": end_tokens,
+        "stop": [],
+        "systemPrompt": None,
+    }

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recipes.cache import sha256_of
+from recipes.json_files import write_json
 
 from .checkpoint import Checkpoint, open_checkpoint
-from .decoder import DecoderGraph
+from .decoder import DecoderGraph, pipeline_of
 from .errors import ImportRefused
-from .tokenizer import check_vocabulary, end_tokens, tokenizer_files, write_json
+from .tokenizer import check_vocabulary, end_tokens, tokenizer_files
 from .weights import PRECISIONS, PackedWeights
 from .writer import EXTERNAL, StreamingGraph
 
@@ -63,7 +64,8 @@ def import_model(options: ImportOptions, say=lambda line: None) -> Path:
     scratch = Path(tempfile.mkdtemp(dir=options.out.parent, prefix=".import-"))
     try:
         _write_graph(checkpoint, weights, scratch, say)
-        for file, value in {**files, "pipeline.json": _pipeline(checkpoint, files)}.items():
+        pipeline = pipeline_of(sizes, end_tokens(checkpoint, files))
+        for file, value in {**files, "pipeline.json": pipeline}.items():
             write_json(value, scratch / file)
         say("digests")
         _write_manifest(checkpoint, options, name, scratch)
@@ -92,21 +94,6 @@ def _write_graph(checkpoint: Checkpoint, weights: PackedWeights, folder: Path, s
     graph, layers = StreamingGraph("decoder", external), checkpoint.architecture.layers
     decoder = DecoderGraph(checkpoint.architecture, weights, graph)
     decoder.write(folder / "model.onnx", lambda done: say(f"layer {done} of {layers}"))
-
-
-def _pipeline(checkpoint: Checkpoint, files: dict[str, dict]) -> dict:
-    sizes = checkpoint.architecture
-    return {
-        "kind": "kv-decoder",
-        "layers": sizes.layers,
-        "kvHeads": sizes.kv_heads,
-        "headDim": sizes.head_width,
-        "vocabSize": sizes.vocabulary,
-        "contextLength": sizes.context,
-        "eosTokenIds": end_tokens(checkpoint, files),
-        "stop": [],
-        "systemPrompt": None,
-    }
 
 
 def memory_bytes(checkpoint: Checkpoint, weight_bytes: int, is_external: bool) -> int:

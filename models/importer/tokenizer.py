@@ -1,6 +1,5 @@
 """tokenizer.json and tokenizer_config.json of the package: from the checkpoint's folder, or rebuilt from GGUF metadata."""
 
-import json
 from pathlib import Path
 
 from .checkpoint import Checkpoint, GgufCheckpoint, read_json
@@ -56,7 +55,19 @@ def _from_folder(folder: Path) -> dict[str, dict]:
 
 
 def _from_gguf(checkpoint: GgufCheckpoint) -> dict[str, dict]:
-    fields, file = checkpoint.fields, checkpoint.file
+    fields, config = checkpoint.fields, {}
+    tokenizer = tokenizer_of_gguf(fields, checkpoint.file)
+    for key, field in (("bos_token", "bos_token_id"), ("eos_token", "eos_token_id")):
+        index = fields.get(f"tokenizer.ggml.{field}")
+        if index is not None:
+            config[key] = fields["tokenizer.ggml.tokens"][index]
+    if fields.get("tokenizer.chat_template"):
+        config["chat_template"] = fields["tokenizer.chat_template"]
+    return {"tokenizer.json": tokenizer, "tokenizer_config.json": config}
+
+
+def tokenizer_of_gguf(fields: dict, file: Path) -> dict:
+    """tokenizer.json of Hugging Face's tokenizers. @raises ImportRefused when the metadata do not say all of it"""
     model, pre = fields.get("tokenizer.ggml.model"), fields.get("tokenizer.ggml.pre")
     advice = _ADVICE.format(where="GGUF file")
     if model != "gpt2" or pre not in _PRE_TOKENIZERS:
@@ -80,7 +91,7 @@ def _from_gguf(checkpoint: GgufCheckpoint) -> dict[str, dict]:
         for index, token in enumerate(tokens)
         if kinds[index] in (_CONTROL, _USER_DEFINED)
     ]
-    tokenizer = {
+    return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
@@ -103,14 +114,6 @@ def _from_gguf(checkpoint: GgufCheckpoint) -> dict[str, dict]:
             "merges": fields["tokenizer.ggml.merges"],
         },
     }
-    config = {}
-    for key, field in (("bos_token", "bos_token_id"), ("eos_token", "eos_token_id")):
-        index = fields.get(f"tokenizer.ggml.{field}")
-        if index is not None:
-            config[key] = tokens[index]
-    if fields.get("tokenizer.chat_template"):
-        config["chat_template"] = fields["tokenizer.chat_template"]
-    return {"tokenizer.json": tokenizer, "tokenizer_config.json": config}
 
 
 def _pre_tokenizer(kind: str) -> dict:
@@ -159,7 +162,3 @@ def check_vocabulary(checkpoint: Checkpoint, files: dict[str, dict]) -> None:
             f"{checkpoint.file}: tokenizer.json goes up to id {largest}, the weights have "
             f"{checkpoint.architecture.vocabulary} rows; it belongs to another model"
         )
-
-
-def write_json(value: dict, file: Path) -> None:
-    file.write_text(json.dumps(value, ensure_ascii=False) + "\n", encoding="utf8")

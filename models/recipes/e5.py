@@ -21,6 +21,7 @@ import numpy as np
 
 from . import bert, int8
 from .cache import MODELS
+from .json_files import write_json
 from .onnx_graph import FLOAT, MICROSOFT, GraphBuilder
 from .sources import download
 
@@ -221,8 +222,7 @@ def write_onnx(weights: Weights, linear: bert.Linear, path: Path) -> None:
 
 
 def write_tokenizer(weights: Weights, folder: Path) -> None:
-    text = json.dumps(weights.tokenizer(), ensure_ascii=False, separators=(",", ":"))
-    (folder / "tokenizer.json").write_text(text + "\n", encoding="utf8")
+    write_json(weights.tokenizer(), folder / "tokenizer.json", separators=(",", ":"))
 
 
 def inputs_of_pipeline() -> dict:
@@ -257,8 +257,7 @@ def build(folder: Path) -> None:
         variant.mkdir(parents=True, exist_ok=True)
         write_onnx(weights, linear, variant / "model.onnx")
         write_tokenizer(weights, variant)
-        text = json.dumps(pipeline, ensure_ascii=False)
-        (variant / "pipeline.json").write_text(text + "\n", encoding="utf8")
+        write_json(pipeline, variant / "pipeline.json")
 
 
 def calibrate() -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from .cache import MODELS
+from .json_files import write_json
 from .msgpack import unpack
 from .onnx_graph import FLOAT, INT64, GraphBuilder
 from .sources import download
@@ -204,4 +205,4 @@ def build(folder: Path) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_onnx(weights, folder / "model.onnx")
-    (folder / "pipeline.json").write_text(json.dumps(pipeline, ensure_ascii=False) + "\n", encoding="utf8")
+    write_json(pipeline, folder / "pipeline.json")

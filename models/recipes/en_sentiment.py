@@ -18,6 +18,7 @@ from . import e5
 from .bert import Encoder
 from .bigrams import minimize_logistic
 from .cache import MODELS
+from .json_files import write_json
 from .onnx_graph import FLOAT, GraphBuilder
 from .reviews import key_of, normalize
 from .snippets import load_snippets
@@ -130,7 +131,7 @@ def interval(right: np.ndarray) -> tuple[float, float]:
 def commit(head: Head) -> None:
     COMMITTED.parent.mkdir(exist_ok=True)
     value = {"weights": [float(f"{weight:.6g}") for weight in head.weights], "bias": round(head.bias, 6)}
-    COMMITTED.write_text(json.dumps(value) + "\n", encoding="utf8")
+    write_json(value, COMMITTED)
 
 
 def read_head() -> Head:
@@ -160,4 +161,4 @@ def build(folder: Path) -> None:
         "output": output,
         "labels": LABELS,
     }
-    (variant / "pipeline.json").write_text(json.dumps(pipeline) + "\n", encoding="utf8")
+    write_json(pipeline, variant / "pipeline.json")

@@ -10,7 +10,6 @@ which it never saw is judged by the rest. The last layer is scaled and shifted o
 which calibrates it; each type has a shift of its own, since a common one made the rarely wrong type worse.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import numpy as np
 from .bigrams import minimize_logistic
 from .cache import MODELS
 from .gate_features import LANGUAGES, LENGTH, NUMBERS, TYPES, VERSION
+from .json_files import write_json
 from .onnx_graph import FLOAT, GraphBuilder
 
 COMMITTED = MODELS / "gate"
@@ -140,7 +140,7 @@ def write(parameters: dict[str, np.ndarray], folder: Path) -> None:
     graph.node("Sigmoid", [logit], graph.output("p_hard", FLOAT, ["batch", 1]))
     graph.save(folder / "model.onnx")
     pipeline = {"kind": "gate-features", "features": VERSION, "input": "features", "output": "p_hard"}
-    (folder / "pipeline.json").write_text(json.dumps(pipeline) + "\n", encoding="utf8")
+    write_json(pipeline, folder / "pipeline.json")
 
 
 def figures(raw: dict[str, np.ndarray], network: dict[str, np.ndarray], judged: Judged) -> dict[str, float]:

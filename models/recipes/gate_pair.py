@@ -18,6 +18,7 @@ import numpy as np
 from . import gate, ngrams, zh_sentiment
 from .cache import CACHE, MODELS, RecipeError
 from .gate_features import vector_of, vectors_of
+from .json_files import write_json
 from .lac import LacTagger
 from .news import Sentence, load_sentences
 from .quality import evaluate_sentiment, files_of
@@ -164,5 +165,4 @@ def write_vectors() -> None:
             hard = float(session.run(None, {"features": features[None]})[0][0, 0])
             filled = {str(index): float(features[index]) for index in np.flatnonzero(features)}
             vectors.append({"text": text, "taskType": task_type, "features": filled, "pHard": hard})
-    content = json.dumps(vectors, ensure_ascii=False, indent=1) + "\n"
-    (gate.COMMITTED / "vectors.json").write_text(content, encoding="utf8")
+    write_json(vectors, gate.COMMITTED / "vectors.json", indent=1)

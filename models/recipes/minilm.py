@@ -13,6 +13,7 @@ import numpy as np
 
 from . import bert, int8, safetensors
 from .cache import MODELS
+from .json_files import write_json
 from .onnx_graph import FLOAT, GraphBuilder
 from .sources import download
 
@@ -81,11 +82,10 @@ def write_pipeline(weights: Weights, folder: Path) -> None:
         "padId": 0,
         "prefixes": [],
     }
-    (folder / "pipeline.json").write_text(json.dumps(pipeline) + "\n", encoding="utf8")
+    write_json(pipeline, folder / "pipeline.json")
     # The agent cuts and pads by itself.
     tokenizer = weights.tokenizer | {"truncation": None, "padding": None}
-    text = json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
-    (folder / "tokenizer.json").write_text(text + "\n", encoding="utf8")
+    write_json(tokenizer, folder / "tokenizer.json", separators=(",", ":"))
 
 
 def build(folder: Path) -> None:

@@ -7,7 +7,6 @@
       softmax of half of it             probabilities [batch, 2]: negative, positive
 """
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from .bigrams import SPREAD, minimize_logistic
 from .onnx_graph import FLOAT, INT64, GraphBuilder
 from .reviews import LABELS, Review
-from .zh_sentiment import MAX_LENGTH, PAD, UNKNOWN, encode, vocabulary_of
+from .zh_sentiment import PAD, UNKNOWN, encode, vocabulary_of, write_pipeline
 
 BUCKETS = 131_071  # a prime near 2^17, for each length of run
 PENALTY = 0.25
@@ -126,16 +125,4 @@ def write(model: Ngrams, folder: Path) -> None:
     logits = graph.node("MatMul", [odds, signs], "logits")
     graph.node("Softmax", [logits], graph.output("probabilities", FLOAT, ["batch", len(LABELS)]), axis=-1)
     graph.save(folder / "model.onnx")
-    pipeline = {
-        "kind": "char-cnn-classifier",
-        "labels": LABELS,
-        "maxLength": MAX_LENGTH,
-        "minLength": 1,
-        "padId": PAD,
-        "unknownId": UNKNOWN,
-        "normalization": "nfkc-lower-squeeze",
-        "input": "char_ids",
-        "output": "probabilities",
-        "vocab": model.vocabulary,
-    }
-    (folder / "pipeline.json").write_text(json.dumps(pipeline, ensure_ascii=False) + "\n", encoding="utf8")
+    write_pipeline(model.vocabulary, folder / "pipeline.json")

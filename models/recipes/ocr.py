@@ -5,9 +5,9 @@ metadata. All three see blue, green, red, in that order.
 Source: https://github.com/PaddlePaddle/PaddleOCR, Apache-2.0, in the form of https://github.com/RapidAI/RapidOCR.
 """
 
-import json
 from pathlib import Path
 
+from .json_files import write_json
 from .sources import unpack_member
 
 PACKAGE = "rapidocr-onnxruntime"
@@ -73,4 +73,4 @@ def build(folder: Path) -> None:
             "minScore": 0.5,
         },
     }
-    (folder / "pipeline.json").write_text(json.dumps(pipeline, ensure_ascii=False) + "\n", encoding="utf8")
+    write_json(pipeline, folder / "pipeline.json")

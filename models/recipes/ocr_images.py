@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from .cache import CACHE, DOWNLOADS, MODELS, RecipeError
+from .json_files import write_json
 
 FOLDER = CACHE / "ocr-images"
 # Fonts under the Open Font License, by npm package: the digest of its archive, and the files that are used.
@@ -174,8 +175,7 @@ def render(split: str, folder: Path) -> None:
             file = f"{kind}-{len(truth):03}.{form}"
             (folder / file).write_bytes(content)
             truth.append({"file": file, "kind": kind, "lines": lines, "font": name, **drawn})
-    text = json.dumps(truth, ensure_ascii=False, indent=1)
-    (folder / "truth.json").write_text(text + "\n", encoding="utf8")
+    write_json(truth, folder / "truth.json", indent=1)
 
 
 def write() -> None:

@@ -14,13 +14,10 @@ import numpy as np
 
 from .cache import MODELS
 from .en_ner import FOLDER, PACKAGE
+from .json_files import write_json
 from .lac import utf16_length
 from .sources import download
 from .quality import files_of
-
-
-def _write_json(path: Path, value: dict, indent: int) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=indent) + "\n", encoding="utf8")
 
 
 def write_constants() -> None:
@@ -32,7 +29,7 @@ def write_constants() -> None:
     symbols = {name: identity for name, identity in IDS.items() if name and strings.add(name) == identity}
     comment = "spaCy 3.8 (MIT, ExplosionAI GmbH): spacy/symbols.pyx and spacy/lang/norm_exceptions.py"
     constants = {"comment": comment, "symbols": symbols, "norms": BASE_NORMS}
-    _write_json(MODELS / "en-ner" / "spacy-constants.json", constants, 0)
+    write_json(constants, MODELS / "en-ner" / "spacy-constants.json", indent=0)
 
 
 def rewrite_entity_vectors() -> None:
@@ -57,7 +54,7 @@ def rewrite_entity_vectors() -> None:
             }
             for entity in document.ents
         ]
-    _write_json(path, {"offsets": "UTF-16 code units", "cases": cases}, 1)
+    write_json({"offsets": "UTF-16 code units", "cases": cases}, path, indent=1)
 
 
 def rewrite_classification_vectors() -> None:
@@ -84,7 +81,7 @@ def rewrite_classification_vectors() -> None:
             {"label": pipeline["labels"][index], "score": round(float(probabilities[index]), 4)}
             for index in best
         ]
-    _write_json(folder / "vectors.json", {"scoreTolerance": 0.1, "cases": cases}, 1)
+    write_json({"scoreTolerance": 0.1, "cases": cases}, folder / "vectors.json", indent=1)
 
 
 def write() -> None:

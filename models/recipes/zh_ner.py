@@ -10,13 +10,13 @@ pipeline.json, and whoever runs the model does the Viterbi search (lac.py here i
 Source: https://github.com/baidu/lac, Apache-2.0.
 """
 
-import json
 import math
 import struct
 from pathlib import Path
 
 import numpy as np
 
+from .json_files import write_json
 from .onnx_graph import FLOAT, INT32, INT64, GraphBuilder
 from .sources import read_members
 
@@ -135,4 +135,4 @@ def build(folder: Path) -> None:
     pipeline = pipeline_of(parameters["crfw"], contents)
     folder.mkdir(parents=True, exist_ok=True)
     write_onnx(parameters, len(pipeline["tags"]), folder / "model.onnx")
-    (folder / "pipeline.json").write_text(json.dumps(pipeline, ensure_ascii=False) + "\n", encoding="utf8")
+    write_json(pipeline, folder / "pipeline.json")

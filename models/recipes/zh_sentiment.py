@@ -14,7 +14,6 @@ which calibrates the probabilities too.
 Source of the deep half: Kim 2014, "Convolutional Neural Networks for Sentence Classification".
 """
 
-import json
 import time
 from collections import Counter
 from functools import partial
@@ -24,6 +23,7 @@ import numpy as np
 
 from . import bigrams
 from .cache import MODELS
+from .json_files import write_json
 from .onnx_graph import FLOAT, INT64, GraphBuilder
 from .reviews import LABELS, Review, normalize
 
@@ -248,4 +248,4 @@ def write_pipeline(vocabulary: dict[str, int], path: Path) -> None:
         "output": "probabilities",
         "vocab": vocabulary,
     }
-    path.write_text(json.dumps(pipeline, ensure_ascii=False) + "\n", encoding="utf8")
+    write_json(pipeline, path)
