@@ -4,7 +4,7 @@ import { startEngine } from "./engine-runs.ts";
 import { type Figure, pairedRatio, sampleOf, type Section } from "./figures.ts";
 import { childrenOf, cpuMs } from "./proc.ts";
 import type { Feeds } from "./raw-process.ts";
-import { RawProcess } from "./raw.ts";
+import { startRaw } from "./raw.ts";
 import type { Subject } from "./subjects.ts";
 import { rawModelOf } from "./throughput.ts";
 
@@ -54,7 +54,7 @@ export async function measureModelLoad({ subjects, rounds, say }: ModelLoadOptio
 }
 
 async function firstFeeds(subject: Subject): Promise<Feeds> {
-  const process = await RawProcess.start();
+  const process = await startRaw();
   try {
     const batches = [
       [
@@ -72,7 +72,7 @@ async function firstFeeds(subject: Subject): Promise<Feeds> {
 }
 
 async function rawLoad(subject: Subject, feeds: Feeds): Promise<number> {
-  const process = await RawProcess.start();
+  const process = await startRaw();
   try {
     return (await process.ask({ kind: "create", model: rawModelOf(subject), feeds })).ms;
   } finally {

@@ -18,6 +18,7 @@ import type {
   Tensor,
   TensorData,
 } from "../../edge-agent/src/pipelines/pipeline.ts";
+import { answerRequests } from "./asked-process.ts";
 
 export interface RawModel {
   readonly directory: string;
@@ -189,13 +190,4 @@ async function answer(request: RawRequest): Promise<RawAnswer> {
   return { ms: performance.now() - start };
 }
 
-process.on("disconnect", () => process.exit(0));
-process.on("message", (request: RawRequest) => {
-  answer(request).then(
-    (reply) => process.send?.(reply),
-    (error: unknown) => {
-      console.error(error);
-      process.exit(1);
-    },
-  );
-});
+answerRequests(answer);

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { batchesOf, countOutput, inferAll, startEngine } from "./engine-runs.ts";
 import { type Figure, pairedRatio, sampleOf, type Section } from "./figures.ts";
 import { childrenOf, cpuMs } from "./proc.ts";
-import { RawProcess } from "./raw.ts";
+import { startRaw, type RawProcess } from "./raw.ts";
 import type { Site } from "./site.ts";
 import type { Subject } from "./subjects.ts";
 
@@ -114,7 +114,7 @@ async function measureSubject(subject: Subject, site: Site, rounds: number): Pro
     const count = countOutput(results);
     let runs = 0;
     for (let index = 0; index < subject.processes; index++) {
-      const baseline = await RawProcess.start();
+      const baseline = await startRaw();
       raw.push(baseline);
       const share = batches.filter((_, at) => at % subject.processes === index);
       const prepared = await baseline.ask({ kind: "prepare", model: rawModelOf(subject), batches: share });

@@ -7,6 +7,7 @@
  * did beside it; `load.ts` measures that in every run.
  */
 import { connect, type Socket } from "node:net";
+import { answerRequests } from "../asked-process.ts";
 import { AnswerReader } from "./answer-reader.ts";
 
 export interface LoadRequest {
@@ -188,13 +189,4 @@ async function load(request: LoadRequest): Promise<LoadAnswer> {
   };
 }
 
-process.on("disconnect", () => process.exit(0));
-process.on("message", (request: LoadRequest) => {
-  load(request).then(
-    (answer) => process.send?.(answer),
-    (error: unknown) => {
-      console.error(error);
-      process.exit(1);
-    },
-  );
-});
+answerRequests(load);

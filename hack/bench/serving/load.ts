@@ -1,44 +1,27 @@
 /** The process that makes the load, seen from the benchmark; and what it can do at most. */
-import { type ChildProcess, fork } from "node:child_process";
+import { fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
+import { AskedProcess } from "../asked-process.ts";
 import type { LoadAnswer, LoadRequest } from "./load-process.ts";
 
 export class LoadGenerator {
-  readonly #child: ChildProcess;
+  readonly #process: AskedProcess<LoadRequest, LoadAnswer>;
 
-  private constructor(child: ChildProcess) {
-    this.#child = child;
+  private constructor(process: AskedProcess<LoadRequest, LoadAnswer>) {
+    this.#process = process;
   }
 
   static async start(): Promise<LoadGenerator> {
-    const child = fork(join(import.meta.dirname, "load-process.ts"), {
-      serialization: "advanced",
-      execArgv: [],
-    });
-    await once(child, "spawn");
-    return new LoadGenerator(child);
+    return new LoadGenerator(await AskedProcess.start(join(import.meta.dirname, "load-process.ts")));
   }
 
-  /** Rejects when the process ends; what was wrong is on its stderr. */
   run(request: LoadRequest): Promise<LoadAnswer> {
-    return new Promise((resolve, reject) => {
-      const end = () => reject(new Error("the process that makes the load has ended"));
-      this.#child.once("exit", end);
-      this.#child.once("message", (answer: LoadAnswer) => {
-        this.#child.off("exit", end);
-        resolve(answer);
-      });
-      this.#child.send(request);
-    });
+    return this.#process.ask(request);
   }
 
-  async stop(): Promise<void> {
-    const { exitCode, signalCode } = this.#child;
-    if (exitCode !== null || signalCode !== null) return;
-    const exit = once(this.#child, "exit");
-    this.#child.disconnect();
-    await exit;
+  stop(): Promise<void> {
+    return this.#process.stop();
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
+import { answerRequests } from "../asked-process.ts";
 import type { InferenceRequest } from "./workloads.ts";
 
 export type RawRequest =
@@ -69,13 +70,4 @@ async function answer(request: RawRequest): Promise<RawAnswer> {
   return { rows, ms: performance.now() - start, cpuMs: (user + system) / 1000 };
 }
 
-process.on("disconnect", () => process.exit(0));
-process.on("message", (request: RawRequest) => {
-  answer(request).then(
-    (reply) => process.send?.(reply),
-    (error: unknown) => {
-      console.error(error);
-      process.exit(1);
-    },
-  );
-});
+answerRequests(answer);

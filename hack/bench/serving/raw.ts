@@ -1,6 +1,6 @@
 /** Raw onnxruntime-node beside the servers: processes × threads = cores, in two layouts, of which the faster one counts. */
-import { type ChildProcess, fork } from "node:child_process";
 import { join } from "node:path";
+import { AskedProcess } from "../asked-process.ts";
 import type { RawAnswer, RawRequest } from "./raw-process.ts";
 import type { InferenceRequest, Workload, WorkloadId } from "./workloads.ts";
 
@@ -23,11 +23,13 @@ export interface RawRate {
   readonly cpuMsPerRow: number;
 }
 
-export class RawRuns {
-  readonly #children: readonly ChildProcess[];
+type RawProcess = AskedProcess<RawRequest, RawAnswer>;
 
-  private constructor(children: readonly ChildProcess[]) {
-    this.#children = children;
+export class RawRuns {
+  readonly #processes: readonly RawProcess[];
+
+  private constructor(processes: readonly RawProcess[]) {
+    this.#processes = processes;
   }
 
   static async start(directory: string, workload: Workload, layout: RawLayout): Promise<RawRuns> {
@@ -35,41 +37,31 @@ export class RawRuns {
     const { requests } = workload;
     const batches: (readonly InferenceRequest[])[] = [];
     for (let at = 0; at < requests.length; at += size) batches.push(requests.slice(at, at + size));
-    const children = Array.from({ length: layout.processes }, () =>
-      fork(join(import.meta.dirname, "raw-process.ts"), { serialization: "advanced", execArgv: [] }),
+    const program = join(import.meta.dirname, "raw-process.ts");
+    const processes = await Promise.all(
+      Array.from({ length: layout.processes }, () => AskedProcess.start<RawRequest, RawAnswer>(program)),
     );
-    const runs = new RawRuns(children);
     await Promise.all(
-      children.map((child, index) => {
+      processes.map((process, index) => {
         // Not all the same rows at the same time.
         const turned = [...batches.slice(index * 3), ...batches.slice(0, index * 3)];
-        return ask(child, { kind: "load", directory, threads: layout.threads, batches: turned });
+        return process.ask({ kind: "load", directory, threads: layout.threads, batches: turned });
       }),
     );
-    return runs;
+    return new RawRuns(processes);
   }
 
   async run(seconds: number): Promise<RawRate> {
-    const answers = await Promise.all(this.#children.map((child) => ask(child, { kind: "run", seconds })));
+    const answers = await Promise.all(
+      this.#processes.map((process) => process.ask({ kind: "run", seconds })),
+    );
     const rows = answers.reduce((sum, answer) => sum + answer.rows, 0);
     const cpu = answers.reduce((sum, answer) => sum + answer.cpuMs, 0);
     const rate = answers.reduce((sum, answer) => sum + (answer.rows * 1000) / answer.ms, 0);
     return { perSecond: rate, cpuMsPerRow: cpu / rows };
   }
 
-  stop(): void {
-    for (const child of this.#children) child.kill("SIGKILL");
+  async stop(): Promise<void> {
+    await Promise.all(this.#processes.map((process) => process.stop()));
   }
-}
-
-function ask(child: ChildProcess, request: RawRequest): Promise<RawAnswer> {
-  return new Promise((resolve, reject) => {
-    const end = () => reject(new Error(`a process of raw onnxruntime-node failed at ${request.kind}`));
-    child.once("exit", end);
-    child.once("message", (answer: RawAnswer) => {
-      child.off("exit", end);
-      resolve(answer);
-    });
-    child.send(request);
-  });
 }

@@ -111,7 +111,7 @@ async function measureWorkload(workload: Workload, run: WorkloadRun): Promise<Me
       for (const { runs, rates } of raw) rates.push(await runs.run(cellSeconds));
     }
   } finally {
-    for (const { runs } of raw) runs.stop();
+    await Promise.all(raw.map(({ runs }) => runs.stop()));
   }
   return {
     workload,
