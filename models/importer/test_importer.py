@@ -1,4 +1,4 @@
-"""Every architecture, from every form of file, against NumPy. Run by `models/build test-import`."""
+"""Every architecture, from every form of file, against NumPy. Run by `models/build test`."""
 
 import contextlib
 import json
@@ -61,7 +61,9 @@ class Runner:
 
 class Importing(unittest.TestCase):
     def setUp(self):
-        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
 
     def convert(self, source: Path, precision: str = "fp32", **options) -> Path:
         out = self.folder / f"out-{precision}-{len(list(self.folder.iterdir()))}"

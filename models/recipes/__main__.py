@@ -133,7 +133,7 @@ def main() -> None:
     elif arguments.command == "test":
         import unittest
 
-        suites = ["recipes.test_recipes", "recipes.test_encoders", "recipes.test_gate"]
+        suites = ["recipes.test_recipes", "recipes.test_encoders", "recipes.test_gate", "importer.test_importer"]
         unittest.main(None, argv=["models/build test", *suites])
     else:
         from . import lock

@@ -1,4 +1,4 @@
-"""Writes requirements.txt and requirements-train.txt: exact versions and hashes of wheels, no addresses.
+"""Writes requirements*.txt: exact versions and hashes of wheels, no addresses.
 
 Every supported Python and processor is resolved on its own, by pip, without installing; what differs
 between Pythons gets a marker.
@@ -11,6 +11,8 @@ import sys
 from .cache import MODELS, RecipeError
 
 DIRECT = {"requirements.txt": ["numpy", "onnx", "gguf", "pyyaml"]}
+# The tests run the graphs of imported checkpoints.
+DIRECT["requirements-test.txt"] = [*DIRECT["requirements.txt"], "onnxruntime"]
 DIRECT["requirements-train.txt"] = [
     *DIRECT["requirements.txt"],
     *("jax", "optax", "onnxruntime", "scipy", "tokenizers"),
