@@ -6,6 +6,7 @@ import { loadOnnxSession } from "../../edge-agent/src/engine/onnx-session.ts";
 import { kvDecoderConfigSchema } from "../../edge-agent/src/pipelines/config.ts";
 import { KvDecoder } from "../../edge-agent/src/pipelines/kv-decoder.ts";
 import type { Parameters } from "../../edge-agent/src/pipelines/pipeline.ts";
+import { answerRequests } from "./asked-process.ts";
 import { memoryOf } from "./proc.ts";
 
 export type GenerationRequest =
@@ -142,13 +143,4 @@ async function answer(request: GenerationRequest): Promise<GenerationAnswer> {
   return withMemory(await runOwn(loaded, batches, request.parameters));
 }
 
-process.on("disconnect", () => process.exit(0));
-process.on("message", (request: GenerationRequest) => {
-  answer(request).then(
-    (reply) => process.send?.(reply),
-    (error: unknown) => {
-      process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
-      process.exit(1);
-    },
-  );
-});
+answerRequests(answer);

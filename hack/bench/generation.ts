@@ -4,10 +4,9 @@
  * Generation with the sample decoder: one stream beside a plain onnxruntime-node loop over the same graph, eight streams in
  * the layouts that two cores allow, time to the first token, and the memory of a process after many short requests.
  */
-import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { AskedProcess } from "./asked-process.ts";
 import { pairedRatio, sampleOf, type Figure, type Section } from "./figures.ts";
 import type { GenerationAnswer, GenerationRequest } from "./generation-process.ts";
 import { renderSection } from "./report.ts";
@@ -27,52 +26,23 @@ export interface GenerationBench {
 /** Ours may take this much of the plain loop's time: 0.95 of its tokens per second. */
 const ONE_STREAM_GOAL = { kind: "atMost", limit: 1 / 0.95 } as const;
 /** Of resident memory over all short requests: what a collection of garbage more or less makes. */
+const STREAMS_GOAL = { kind: "atLeast", limit: 1 } as const;
 const GROWTH_GOAL = { kind: "under", limit: 1.05 } as const;
 const STREAMS = 8;
 const SHORT = "Write a long story about a lighthouse keeper and the sea.";
 const LONG = `${SHORT} ${"The keeper walks up the stairs, lights the lamp and looks at the waves. ".repeat(28)}`;
 const MEGABYTE = 1_000_000;
 
-class GenerationProcess {
-  readonly #child: ChildProcess;
+type GenerationProcess = AskedProcess<GenerationRequest, GenerationAnswer>;
 
-  private constructor(child: ChildProcess) {
-    this.#child = child;
-  }
-
-  static async start(
-    { directory, contextLength }: GenerationBench,
-    threads: number,
-  ): Promise<GenerationProcess> {
-    const child = fork(join(import.meta.dirname, "generation-process.ts"), {
-      serialization: "advanced",
-      execArgv: [],
-    });
-    await once(child, "spawn");
-    const started = new GenerationProcess(child);
-    await started.ask({ kind: "load", directory, contextLength, threads });
-    return started;
-  }
-
-  /** Rejects when the process ends; what was wrong is on its stderr. */
-  ask(request: GenerationRequest): Promise<GenerationAnswer> {
-    return new Promise((resolve, reject) => {
-      const end = () => reject(new Error(`the process of the decoder failed at ${request.kind}`));
-      this.#child.once("exit", end);
-      this.#child.once("message", (answer: GenerationAnswer) => {
-        this.#child.off("exit", end);
-        resolve(answer);
-      });
-      this.#child.send(request);
-    });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
-    const exit = once(this.#child, "exit");
-    this.#child.kill("SIGKILL");
-    await exit;
-  }
+async function startDecoder(
+  { directory, contextLength }: GenerationBench,
+  threads: number,
+): Promise<GenerationProcess & AsyncDisposable> {
+  const program = join(import.meta.dirname, "generation-process.ts");
+  const started = await AskedProcess.start<GenerationRequest, GenerationAnswer>(program);
+  await started.ask({ kind: "load", directory, contextLength, threads });
+  return Object.assign(started, { [Symbol.asyncDispose]: () => started.stop() });
 }
 
 export async function measureGeneration(bench: GenerationBench): Promise<Section> {
@@ -101,7 +71,7 @@ export async function measureGeneration(bench: GenerationBench): Promise<Section
 type Add = (name: string, unit: string, values: readonly number[]) => void;
 
 async function measureOneStream(bench: GenerationBench, add: Add, figures: Figure[]): Promise<void> {
-  await using child = await GenerationProcess.start(bench, 2);
+  await using child = await startDecoder(bench, 2);
   for (const [length, text] of Object.entries({ short: SHORT, long: LONG })) {
     bench.say(`generation: one stream, ${length} prompt`);
     const own: GenerationAnswer[] = [];
@@ -141,6 +111,9 @@ const LAYOUTS = [
   { id: "one-process-one-by-one", processes: 1, threads: 2, kind: "sequence" },
 ] as const;
 
+/** What the engine does with a decoder of this size (edge-agent/src/engine/model-loader.ts). */
+const SHIPPED = "one-process-batch-8";
+
 async function measureStreams(bench: GenerationBench, add: Add, figures: Figure[]): Promise<void> {
   const rates = new Map<string, number[]>();
   for (let round = 0; round < bench.rounds; round++) {
@@ -149,7 +122,7 @@ async function measureStreams(bench: GenerationBench, add: Add, figures: Figure[
       await using stack = new AsyncDisposableStack();
       const children: GenerationProcess[] = [];
       for (let index = 0; index < layout.processes; index++)
-        children.push(stack.use(await GenerationProcess.start(bench, layout.threads)));
+        children.push(stack.use(await startDecoder(bench, layout.threads)));
       const texts = Array.from({ length: STREAMS / layout.processes }, (_, index) => `${index}. ${SHORT}`);
       const request = { kind: layout.kind, texts, parameters: parametersOf(bench) };
       const start = performance.now();
@@ -163,10 +136,17 @@ async function measureStreams(bench: GenerationBench, add: Add, figures: Figure[
     add(`${STREAMS} streams, ${id}: tokens/s in total`, "", values);
     figures.push({ id: `generation/streams-${id}`, unit: "tokens/s", value: sampleOf(values).median });
   }
+  const ratesOf = (id: (typeof LAYOUTS)[number]["id"]) => rates.get(id) ?? [];
+  figures.push({
+    id: "generation/streams-shipped-to-single-stream-children",
+    unit: "×",
+    value: pairedRatio(ratesOf(SHIPPED), ratesOf("two-processes-one-by-one")).median,
+    goal: STREAMS_GOAL,
+  });
 }
 
 async function measureMemory(bench: GenerationBench, add: Add, figures: Figure[]): Promise<void> {
-  await using child = await GenerationProcess.start(bench, 2);
+  await using child = await startDecoder(bench, 2);
   const parameters = { ...parametersOf(bench), maxNewTokens: 2 };
   const block = Math.ceil(bench.requests / 20);
   const resident: number[] = [];
