@@ -9,6 +9,7 @@ import {
   type ErrorCode,
   type ItemResult,
   type TaskType,
+  type WorkPrompt,
 } from "@autoglm/api";
 import { execa } from "execa";
 import { z } from "zod";
@@ -22,6 +23,7 @@ export interface OfflineItem {
   readonly fields?: Readonly<Record<string, string>> | undefined;
   readonly media?: { readonly type: string; readonly base64: string } | undefined;
   readonly parameters?: Readonly<Record<string, unknown>> | undefined;
+  readonly prompts?: readonly WorkPrompt[] | undefined;
 }
 
 const reportSchema = z.object({

@@ -243,6 +243,11 @@ function addEval(program: Command, session: Session): void {
     )
     .addOption(new Option("--type <type>", "task type, where the model serves several").choices(TASK_TYPES))
     .option("--labels <list>", "labels to choose from, with commas between them")
+    .option(
+      "--prompts <file>",
+      "AutoGLMPrompts to ask a generating model with, chosen for each text as in a task",
+    )
+    .option("--prompt <name>", "this one of them alone")
     .addOption(new Option("--floor <number>", "exit code 3 below it").argParser(Number))
     .addOption(outputFlag("json"))
     .action((directory: string, flags: EvalOptions) =>

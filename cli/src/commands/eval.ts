@@ -2,13 +2,14 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import type { TaskType } from "@autoglm/api";
-import { judgeQuality, type Estimate, type Quality } from "@autoglm/core";
+import { judgeQuality, languageOf, type Estimate, type Quality } from "@autoglm/core";
 import { EXIT, usageError, type ExitCode } from "../exit-codes.ts";
 import { parseGold, type GoldItem } from "../gold.ts";
 import { say, type CliIo } from "../io.ts";
 import { runOffline } from "../offline.ts";
+import { readPrompts, type PromptChoice } from "../prompts.ts";
 
-export interface EvalOptions {
+export interface EvalOptions extends PromptChoice {
   readonly gold: string;
   readonly type?: TaskType;
   readonly labels?: string;
@@ -30,14 +31,16 @@ export async function evaluate(io: CliIo, directory: string, options: EvalOption
       `${items.length - unique} of ${items.length} items are there twice: a figure over them says less than it seems`,
     );
   }
-  const parameters =
-    options.labels === undefined
-      ? undefined
-      : { candidateLabels: options.labels.split(",").map((one) => one.trim()) };
+  const labels = options.labels?.split(",").map((one) => one.trim());
+  const parameters = labels && { candidateLabels: labels };
+  const language = languageOf(items.map(({ text }) => text));
+  const prompts = await readPrompts(io, options, { taskType: type, labels, language });
   say(io, `${items.length} items of ${type} …`);
   const { results } = await runOffline(
     directory,
-    await Promise.all(items.map(async (item) => ({ ...(await contentOf(options.gold, item)), parameters }))),
+    await Promise.all(
+      items.map(async (item) => ({ ...(await contentOf(options.gold, item)), parameters, prompts })),
+    ),
     { type, signal: options.signal },
   );
   const quality = judgeQuality(

@@ -1,8 +1,9 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { itemOutputSchema, type TaskType } from "@autoglm/api";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runCli } from "../../../cli/src/index.ts";
 import { promptsFor } from "../../support/prompt-library.ts";
 import { collect, infer, startEngine } from "./harness.ts";
 import { sampleModel } from "./models.ts";
@@ -65,6 +66,32 @@ describe("a decoder with prompts", () => {
     if (entities?.error === undefined)
       expect(entities?.output).toMatchObject({ type: "token-classification" });
     else expect(entities.error.code).toBe("AnswerInvalid");
+  });
+
+  it("is judged by gold with the prompts of a file", async () => {
+    const { directory } = await sampleModel(folder, "smollm2-135m-instruct", "int4");
+    const gold = path.join(folder, "gold.csv");
+    await writeFile(gold, "text,label\nI loved every minute of it.,positive\nNever again.,negative\n");
+    let [stdout, stderr] = ["", ""];
+    const options = ["--gold", gold, "--type", "text-classification", "-o", "json"];
+    const exitCode = await runCli(
+      ["eval", directory, ...options, "--prompts", "prompts/text-classification.yaml"],
+      {
+        stdout: { write: (text) => (stdout += text) },
+        stderr: { write: (text) => (stderr += text) },
+        stdin: (async function* () {})(),
+        environment: {
+          programName: "autoglm",
+          kubeconfig: "/nowhere",
+          resultsUrl: undefined,
+          token: undefined,
+          hasColour: false,
+        },
+        signal: AbortSignal.timeout(50_000),
+      },
+    );
+    expect(exitCode, stderr).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ measure: "accuracy", items: 2, errors: 0 });
   });
 
   it("needs a prompt for a type that is not its own", async () => {
