@@ -91,7 +91,7 @@ def train(update: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="models/build")
-    commands = ["demo", "all", "train", "quality", "samples", "reference", "images", "gate", "types", "test", "lock"]
+    commands = ["demo", "all", "train", "quality", "samples", "reference", "images", "gate", "gold", "types", "test", "lock"]
     parser.add_argument("command", choices=commands)
     parser.add_argument("--update", action="store_true")
     arguments = parser.parse_args()
@@ -104,10 +104,11 @@ def main() -> None:
     elif arguments.command == "train":
         train(arguments.update)
     elif arguments.command == "quality":
-        from . import quality, text_quality
+        from . import decoder_quality, quality, text_quality
 
         quality.report({})
         text_quality.report()
+        decoder_quality.report()
     elif arguments.command == "samples":
         from . import samples
 
@@ -126,6 +127,10 @@ def main() -> None:
         if arguments.update:
             gate_pair.train_committed()
         gate_pair.build()
+    elif arguments.command == "gold":
+        from . import gold
+
+        gold.write()
     elif arguments.command == "types":
         from . import type_recognition
 
@@ -133,7 +138,13 @@ def main() -> None:
     elif arguments.command == "test":
         import unittest
 
-        suites = ["recipes.test_recipes", "recipes.test_encoders", "recipes.test_gate", "importer.test_importer"]
+        suites = [
+            "recipes.test_recipes",
+            "recipes.test_encoders",
+            "recipes.test_gate",
+            "recipes.test_decoder_quality",
+            "importer.test_importer",
+        ]
         unittest.main(None, argv=["models/build test", *suites])
     else:
         from . import lock

@@ -80,7 +80,8 @@ def _task(name: str, language: str, labels: list[str], rows: list[tuple[str, str
     return Task(name, language, labels, indices, np.array(parts), _embedded(list(texts)))
 
 
-def _topics(language: str) -> Task:
+def topics(language: str) -> list[tuple[str, str, str]]:
+    """Dialogues with their topic and part."""
     import yaml
 
     folder, column = {"zh": ("chinese", 0), "en": ("english", 1)}[language]
@@ -96,7 +97,12 @@ def _topics(language: str) -> Task:
                 seen.add(key)
                 digest = int(hashlib.sha256(key.encode()).hexdigest()[:8], 16)
                 rows.append((text, names[column], "validation" if digest % 10 < 4 else "test"))
-    return _task("topic of a dialogue", language, [names[column] for names in TOPICS.values()], rows)
+    return rows
+
+
+def _topics(language: str) -> Task:
+    labels = [names[{"zh": 0, "en": 1}[language]] for names in TOPICS.values()]
+    return _task("topic of a dialogue", language, labels, topics(language))
 
 
 def _sampled(splits: dict, label_of) -> list[tuple[str, str, str]]:
