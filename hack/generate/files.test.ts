@@ -1,6 +1,7 @@
-import { KINDS, toCustomResourceDefinition } from "@autoglm/api";
+import { readFile } from "node:fs/promises";
+import { KINDS, TASK_TYPE_CONTRACTS, TASK_TYPES, toCustomResourceDefinition } from "@autoglm/api";
 import { describe, expect, it } from "vitest";
-import { parse } from "yaml";
+import { parse, parseAllDocuments } from "yaml";
 import { generateFiles } from "./files.ts";
 
 const FILES = generateFiles();
@@ -40,6 +41,22 @@ describe("generateFiles", () => {
     const reference = textOf("docs/reference/task-types.md");
     expect(reference).toMatch(/^\| `text-classification` \| `sentiment-analysis` \| 4Gi \| yes \|/m);
     expect(reference).toMatch(/^\| `text-generation` \| – \| 8Gi \| no \|/m);
+  });
+
+  it("has a sample model for the types that the catalogue serves, and says for each other type what there is", async () => {
+    const read = (path: string) => readFile(new URL(`../../${path}`, import.meta.url), "utf8");
+    const catalogue = parseAllDocuments(await read("models/catalogue.yaml"));
+    const served = new Set(catalogue.flatMap((model) => model.toJS().spec.taskTypes as readonly string[]));
+    expect(TASK_TYPES.filter((type) => TASK_TYPE_CONTRACTS[type].hasSampleModel)).toEqual(
+      TASK_TYPES.filter((type) => served.has(type)),
+    );
+    const words = "no local sample model: endpoints, or a generating model of your own, by prompts";
+    const reference = textOf("docs/reference/task-types.md");
+    expect(reference).toContain(
+      `- \`relation-extraction\`, \`question-answering\`, \`summarization\`: ${words}`,
+    );
+    for (const path of ["README.md", "models/smollm2-135m-instruct/README.md"])
+      expect(await read(path)).toContain(words);
   });
 
   it("writes tables whose rows have as many cells as their heads", () => {

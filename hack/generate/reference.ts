@@ -68,6 +68,9 @@ export function taskTypeReference(): string {
       qualityMetric,
     ];
   });
+  const without = TASK_TYPES.filter((type) => !TASK_TYPE_CONTRACTS[type].hasSampleModel && type !== "tensor");
+  const prompted = without.filter((type) => TASK_TYPE_CONTRACTS[type].autoPrompt);
+  const others = without.filter((type) => !TASK_TYPE_CONTRACTS[type].autoPrompt);
   return [
     HEADER,
     "# Task types\n",
@@ -75,6 +78,8 @@ export function taskTypeReference(): string {
     "fits is decided for each variant of the model by its memory. With autoPrompt a prompt template is chosen for the input; without it",
     "the raw text goes to the decoder.\n",
     table(["Type", "Alias", "Default tier", "autoPrompt", "Input → output", "Quality metric"], rows),
+    `- ${prompted.map(code).join(", ")}: no local sample model: endpoints, or a generating model of your own, by prompts.`,
+    `- ${others.map(code).join(", ")}: no sample model: a contract for [your own](../runbooks/own-models.md).\n`,
     "`auto` is resolved from the model if it serves one type, else from a sample of inline or ConfigMap text. It is refused with a",
     "`file` input unless a model is named: the operator can't look into a file on a node.\n",
   ].join("\n");
