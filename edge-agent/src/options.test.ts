@@ -8,6 +8,7 @@ test("has defaults for everything that one can have", () => {
     resyncMs: 30_000,
     outboxLimitBytes: 2 ** 30,
     executionProviders: ["cpu"],
+    performanceHint: "throughput",
     enrolUrl: undefined,
     memoryBudgetBytes: undefined,
   });
@@ -42,6 +43,7 @@ test.each([
   ["AUTOGLM_HEALTH_PORT", "99999", "65535"],
   ["AUTOGLM_HEARTBEAT_SECONDS", "often", "seconds"],
   ["AUTOGLM_EXECUTION_PROVIDERS", "tpu", "cuda"],
+  ["AUTOGLM_PERFORMANCE_HINT", "fast", "throughput or latency"],
   ["AUTOGLM_LOG_LEVEL", "loud", "debug"],
 ])("says what is wrong with %s=%s", (name, value, mend) => {
   expect(() => parseAgentOptions({ [name]: value })).toThrow(

@@ -6,6 +6,8 @@ import { z } from "zod";
 import { parseAllowedHosts, type AllowedHosts, type ObjectStoreOptions } from "./inputs/index.ts";
 import { availableCores } from "./probe/cores.ts";
 
+const PERFORMANCE_HINTS = ["throughput", "latency"] as const;
+
 const quantity = z
   .string()
   .regex(new RegExp(QUANTITY_PATTERN), "must be an amount of memory such as 512Mi or 4Gi")
@@ -61,6 +63,10 @@ const VARIABLES = {
     .default("cpu")
     .transform((text) => text.split(",").map((name) => name.trim()))
     .pipe(z.array(z.enum(["cpu", "cuda"], { error: "must be cpu, cuda, or both with a comma" })).min(1)),
+  /** What the processes of a model are laid out for: many requests at once, or one at a time as fast as it goes. */
+  AUTOGLM_PERFORMANCE_HINT: z
+    .enum(PERFORMANCE_HINTS, { error: `must be ${PERFORMANCE_HINTS.join(" or ")}` })
+    .default("throughput"),
   AUTOGLM_HEALTH_HOST: z.string().min(1).default("0.0.0.0"),
   AUTOGLM_HEALTH_PORT: z.coerce
     .number({ error: "must be a port, 0 to 65535" })
@@ -131,6 +137,7 @@ export interface AgentOptions {
   readonly pool: string | undefined;
   readonly threads: number;
   readonly executionProviders: readonly ("cpu" | "cuda")[];
+  readonly performanceHint: (typeof PERFORMANCE_HINTS)[number];
   readonly healthHost: string;
   /** 0 picks a free one. */
   readonly healthPort: number;
@@ -189,6 +196,7 @@ export function parseAgentOptions(environment: Readonly<Record<string, string | 
     pool: variables.AUTOGLM_POOL,
     threads: variables.AUTOGLM_THREADS,
     executionProviders: variables.AUTOGLM_EXECUTION_PROVIDERS,
+    performanceHint: variables.AUTOGLM_PERFORMANCE_HINT,
     healthHost: variables.AUTOGLM_HEALTH_HOST,
     healthPort: variables.AUTOGLM_HEALTH_PORT,
     outboxLimitBytes: variables.AUTOGLM_OUTBOX_LIMIT,

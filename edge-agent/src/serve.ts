@@ -33,6 +33,7 @@ async function main(): Promise<void> {
     memoryBudgetBytes: Math.max(0, memory.totalBytes - memory.usedByOthersBytes),
     log,
     executionProviders: options.executionProviders,
+    performanceHint: options.performanceHint,
     queueLimit: http.queueLimit,
     ...(options.itemTimeoutMs !== undefined && { itemTimeoutMs: options.itemTimeoutMs }),
   });

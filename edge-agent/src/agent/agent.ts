@@ -30,6 +30,7 @@ export interface EngineOptions {
   readonly log: Log;
   readonly itemTimeoutMs?: number;
   readonly executionProviders?: readonly ("cpu" | "cuda")[];
+  readonly performanceHint?: "throughput" | "latency";
 }
 
 export interface AgentParts {
@@ -169,6 +170,7 @@ class Agent {
       memoryBudgetBytes: budgetBytes,
       log,
       executionProviders: options.executionProviders,
+      performanceHint: options.performanceHint,
       ...(options.itemTimeoutMs !== undefined && { itemTimeoutMs: options.itemTimeoutMs }),
     });
     const remote = new RemoteEngine({

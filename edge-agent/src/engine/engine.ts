@@ -3,7 +3,7 @@
  * process. A process holds one model; ending it is how memory comes back.
  *
  * - A model over 100 MB has one process with all threads, a smaller one up to one per thread, the second when there is
- *   more work than the first takes in a run. Across models, busy threads stay within the cores, except that each model may
+ *   more work than the first takes in a run; with the hint latency, each has one process with all threads. Across models, busy threads stay within the cores, except that each model may
  *   have one process busy: the system shares the cores more fairly than a queue of runs of very unequal length would.
  * - One scheduler for all models (scheduler.ts). No timer forms batches: whatever waits when a process is free goes (batch.ts).
  * - Two kinds of work share the queues: items of tasks, which may wait, and online requests, which go first.
@@ -17,7 +17,7 @@ import type { ParsedItem } from "../parse/index.ts";
 import type { Parameters, PipelineItem, PipelineResult } from "../pipelines/pipeline.ts";
 import { tensorsOfText } from "../pipelines/tensor-request.ts";
 import type { ExecutionProvider } from "./onnx-session.ts";
-import { ModelLoader } from "./model-loader.ts";
+import { ModelLoader, type PerformanceHint } from "./model-loader.ts";
 import { OnlineQueue, type OnlineRequest } from "./online-queue.ts";
 import { ProcessPool } from "./process-pool.ts";
 import { TASK_RANK } from "./queued-item.ts";
@@ -45,6 +45,8 @@ export interface EngineOptions {
   readonly queueLimit?: number;
   /** In order of preference. Default cpu. */
   readonly executionProviders?: readonly ExecutionProvider[];
+  /** Default throughput. */
+  readonly performanceHint?: PerformanceHint;
 }
 
 export interface InferOptions {
@@ -141,6 +143,7 @@ class ProcessPoolEngine implements Engine {
       models: this.#models,
       threads: options.threads,
       executionProviders: options.executionProviders ?? ["cpu"],
+      performanceHint: options.performanceHint ?? "throughput",
       processes: this.#processes,
       residency: this.#residency,
       log: options.log,

@@ -11,11 +11,18 @@ import { ServedModel, type ModelOnDisk } from "./served-model.ts";
 const LARGE_MODEL_BYTES = 100_000_000;
 const LOAD_SILENCE_MS = 300_000;
 
+/**
+ * For many requests at once a small model has a process for each thread. For one at a time it has all threads, which spin
+ * between the parts of a run: faster by half and more for a single client, slower and dearer under load.
+ */
+export type PerformanceHint = "throughput" | "latency";
+
 export interface ModelLoaderOptions {
   readonly models: Map<string, ServedModel>;
   /** Cores for inference. */
   readonly threads: number;
   readonly executionProviders: readonly ExecutionProvider[];
+  readonly performanceHint: PerformanceHint;
   readonly processes: ProcessPool;
   readonly residency: Residency;
   readonly log: Log;
@@ -74,8 +81,9 @@ export class ModelLoader {
   }
 
   #add(model: ModelOnDisk, bytes: number): ServedModel {
-    const { models, threads, log, executionProviders } = this.#options;
-    const single = bytes > LARGE_MODEL_BYTES || executionProviders.includes("cuda");
+    const { models, threads, log, executionProviders, performanceHint } = this.#options;
+    const single =
+      bytes > LARGE_MODEL_BYTES || executionProviders.includes("cuda") || performanceHint === "latency";
     const limits = single ? { threads, maxProcesses: 1 } : { threads: 1, maxProcesses: threads };
     // Another caller may have been faster.
     const served = models.get(model.digest) ?? new ServedModel(model, limits, log);
@@ -97,7 +105,7 @@ export class ModelLoader {
   /** Loads the model in a process whose memory is reserved. */
   async #startProcess(served: ServedModel, attempts = 2): Promise<number> {
     const { directory, contextLength } = served.model;
-    const { executionProviders, processes } = this.#options;
+    const { executionProviders, performanceHint, processes } = this.#options;
     const child = processes.take();
     try {
       const start = performance.now();
@@ -108,6 +116,7 @@ export class ModelLoader {
           contextLength,
           threads: served.threads,
           executionProviders,
+          spinning: performanceHint === "latency",
           warmed: served.warmed,
         },
         LOAD_SILENCE_MS,

@@ -9,6 +9,11 @@ export interface OnnxSessionOptions {
   readonly threads: number;
   /** Tried in this order; ONNX Runtime falls back to the next for what a provider can't run. */
   readonly executionProviders: readonly ExecutionProvider[];
+  /**
+   * A waiting thread spins instead of sleeping: the next part of a run begins sooner, and whatever else runs on the device
+   * has a core less meanwhile. Default false.
+   */
+  readonly spinning?: boolean;
 }
 
 export interface LoadedSession {
@@ -39,7 +44,7 @@ export async function loadOnnxSession(file: string, options: OnnxSessionOptions)
 
 async function createSession(
   file: string,
-  { threads }: OnnxSessionOptions,
+  { threads, spinning = false }: OnnxSessionOptions,
   executionProviders: readonly ExecutionProvider[],
 ): Promise<Session> {
   const session = await InferenceSession.create(file, {
@@ -48,8 +53,7 @@ async function createSession(
     executionProviders: [...executionProviders],
     graphOptimizationLevel: "all",
     logSeverityLevel: 3,
-    // A waiting thread that spins takes the core from whatever else runs on the device.
-    extra: { session: { intra_op: { allow_spinning: "0" } } },
+    extra: { session: { intra_op: { allow_spinning: spinning ? "1" : "0" } } },
   });
   return new OnnxSession(session);
 }

@@ -41,13 +41,15 @@ export function layOutModels(models: string, folder: string): string {
 export interface AgentOptions {
   readonly serveDir: string;
   readonly cores: number;
+  /** Default: the agent's own, throughput. */
+  readonly performanceHint?: "latency";
 }
 
 /** @param healthPort of health and metrics */
 export function agentCommand(
   port: number,
   healthPort: number,
-  { serveDir, cores }: AgentOptions,
+  { serveDir, cores, performanceHint }: AgentOptions,
 ): ServerCommand {
   return {
     command: process.execPath,
@@ -61,15 +63,17 @@ export function agentCommand(
       AUTOGLM_HEALTH_PORT: String(healthPort),
       AUTOGLM_THREADS: String(cores),
       AUTOGLM_LOG_LEVEL: "warn",
+      ...(performanceHint !== undefined && { AUTOGLM_PERFORMANCE_HINT: performanceHint }),
     },
   };
 }
 
 export function agentSpec(options: AgentOptions): ServerSpec {
+  const { performanceHint, cores } = options;
   return {
-    id: "autoglm",
-    title: "AutoGLM agent",
-    layout: "by the model",
+    id: performanceHint === undefined ? "autoglm" : `autoglm-${performanceHint}`,
+    title: performanceHint === undefined ? "AutoGLM agent" : `AutoGLM agent, hint ${performanceHint}`,
+    layout: performanceHint === undefined ? `${cores}×1` : `1×${cores}`,
     isOurs: true,
     workloads: ["tiny", "minilm", "mixed"],
     headers: { authorization: `Bearer ${AGENT_TOKEN}` },

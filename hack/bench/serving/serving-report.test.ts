@@ -72,6 +72,21 @@ test("a round in which the machine was ten times slower changes no ratio", () =>
   expect(valueOf("c16/rps-to-best-peer")).not.toHaveProperty("goal");
 });
 
+test("an agent with a hint is no peer; it is compared at one client, without the goals", () => {
+  const hinted = { ...server("hinted"), isOurs: true };
+  const outcomes = new Map(measured.outcomes).set("hinted", outcome(900, 90));
+  const both = { ...measured, servers: [...measured.servers, hinted], outcomes };
+  expect(bestPeer(both, 64)?.id).toBe("fast");
+  const figures = servingSections({ ...run, measured: [both] }).flatMap(({ figures: all }) => all);
+  const rates = figures.filter(({ id }) => id.endsWith("rps-to-best-peer"));
+  expect(rates.map(({ id, value }) => [id, value])).toEqual([
+    ["serving/mixed/c1/rps-to-best-peer", 1.5],
+    ["serving/mixed/c1/hinted/rps-to-best-peer", 4.5],
+    ["serving/mixed/c16/rps-to-best-peer", 1.5],
+    ["serving/mixed/c64/rps-to-best-peer", 1.5],
+  ]);
+});
+
 test("a peer that fails is said to fail, with what it answered", () => {
   const [summary, table] = servingSections(run);
   expect(summary?.notes).toContain("fails at mixed: the broken: HTTP 500 × 32 of 32 requests");

@@ -69,12 +69,23 @@ interface Compared {
   readonly row: readonly string[];
 }
 
-function compare(measured: Measured, concurrency: Concurrency): Compared | undefined {
-  const { servers, outcomes, workload } = measured;
-  const ours = servers.find(({ isOurs }) => isOurs);
+/** The agent as it comes is compared everywhere, the one with a hint for latency at one client. */
+function compareAll(measured: Measured, concurrency: Concurrency): readonly Compared[] {
+  const agents = measured.servers.filter(({ isOurs }) => isOurs);
+  return (concurrency === 1 ? agents : agents.slice(0, 1)).flatMap(
+    (ours, index) => compare(measured, concurrency, { ours, hasGoals: index === 0 }) ?? [],
+  );
+}
+
+function compare(
+  measured: Measured,
+  concurrency: Concurrency,
+  { ours, hasGoals }: { readonly ours: ReportedServer; readonly hasGoals: boolean },
+): Compared | undefined {
+  const { outcomes, workload } = measured;
   const peer = bestPeer(measured, concurrency);
   const raw = bestRaw(measured);
-  if (ours === undefined || peer === undefined || raw === undefined) return undefined;
+  if (peer === undefined || raw === undefined) return undefined;
   const own = cellsOf(outcomes.get(ours.id), concurrency);
   const theirs = cellsOf(outcomes.get(peer.id), concurrency);
   if (own.length === 0) return undefined;
@@ -88,10 +99,11 @@ function compare(measured: Measured, concurrency: Concurrency): Compared | undef
     raw.rates.map(({ perSecond }) => perSecond),
   );
   const id = `${workload.id}/c${concurrency}` as const;
+  const prefix = hasGoals ? id : `${id}/${ours.id}`;
   const figure = (comparison: Comparison, value: number): Figure => {
-    const goal = GOALS[`${id}/${comparison}`];
+    const goal = hasGoals ? GOALS[`${id}/${comparison}`] : undefined;
     return {
-      id: `serving/${id}/${comparison}`,
+      id: `serving/${prefix}/${comparison}`,
       unit: "×",
       value,
       ...(goal !== undefined && { goal }),
@@ -104,9 +116,14 @@ function compare(measured: Measured, concurrency: Concurrency): Compared | undef
       figure("rps-to-best-peer", rps.median),
       figure("p99-to-best-peer", p99.median),
       figure("rps-to-raw", toRaw.median),
-      { id: `serving/${id}/cpu-to-best-peer`, unit: "×", value: cpu.median },
+      { id: `serving/${prefix}/cpu-to-best-peer`, unit: "×", value: cpu.median },
     ],
-    row: [workload.id, String(concurrency), peer.title, ...[rps, p50, p99, cpu, toRaw].map(shown)],
+    row: [
+      hasGoals ? workload.id : `${workload.id}, ${ours.id}`,
+      String(concurrency),
+      peer.title,
+      ...[rps, p50, p99, cpu, toRaw].map(shown),
+    ],
   };
 }
 
@@ -116,7 +133,7 @@ export function servingSections(run: ServingRun): readonly Section[] {
 
 function summarySection({ measured, ceiling, cores, rounds, cellSeconds, absent }: ServingRun): Section {
   const compared = measured.flatMap((one) =>
-    CONCURRENCIES.flatMap((concurrency) => compare(one, concurrency) ?? []),
+    CONCURRENCIES.flatMap((concurrency) => compareAll(one, concurrency)),
   );
   const failed = measured.flatMap(({ workload, servers, outcomes }) =>
     servers.flatMap(({ id, title }) => {

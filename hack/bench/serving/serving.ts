@@ -36,7 +36,12 @@ export async function measureServing({
   const cores = availableParallelism();
   const serveDir = layOutModels(prepared.models, join(workDir, "models"));
   const workloads = WORKLOADS.map((id) => readWorkload(prepared.models, id));
-  const specs = [agentSpec({ serveDir, cores }), ...peersOf({ prepared, cores, workDir })];
+  const agents = [
+    agentSpec({ serveDir, cores }),
+    // For one client at a time.
+    agentSpec({ serveDir, cores, performanceHint: "latency" }),
+  ];
+  const specs = [...agents, ...peersOf({ prepared, cores, workDir })];
   const load = await LoadGenerator.start();
   const running: RunningServer[] = [];
   try {

@@ -175,7 +175,10 @@ describe("what is rendered", () => {
     };
     expect(agent("hangzhou")).toMatchObject({
       resources: { limits: { memory: "6Gi" } },
-      env: expect.arrayContaining([{ name: "AUTOGLM_MEMORY_BUDGET", value: "4Gi" }]),
+      env: expect.arrayContaining([
+        { name: "AUTOGLM_MEMORY_BUDGET", value: "4Gi" },
+        { name: "AUTOGLM_PERFORMANCE_HINT", value: "latency" },
+      ]),
     });
     expect(agent("cuda")).toMatchObject({
       resources: { limits: { "nvidia.com/gpu": 1 } },

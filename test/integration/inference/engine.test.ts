@@ -112,6 +112,24 @@ test("an inference process with a model gives way to the agent", async () => {
   expect(loaded).toBeGreaterThan(0);
 });
 
+test.each([
+  ["throughput", 2],
+  ["latency", 1],
+] as const)(
+  "under load a small model has with the hint %s %i processes of two threads",
+  async (performanceHint, most) => {
+    await using engine = startEngine({ performanceHint });
+    let processes = 0;
+    for await (const _ of infer(engine, {
+      model: slowModel,
+      type,
+      texts: Array.from({ length: 400 }, () => SLOW),
+    }))
+      processes = Math.max(processes, engine.stateOf(slowModel)?.processes ?? 0);
+    expect(processes).toBe(most);
+  },
+);
+
 test("loads once, and says how long it took", async () => {
   await using engine = startEngine();
   const first = await engine.load(slowModel, signal());
