@@ -45,6 +45,12 @@ test("a further process runs the largest shapes and no others", async () => {
   expect(shapes).toEqual(largestShapes);
 });
 
+test("a decoder, whose rows differ in everything, runs once", async () => {
+  const { pipeline, shapes } = recordingPipeline({ maxItems: 8, maxLength: 2048, overlaps: true });
+  expect((await warmUp(pipeline, sampleOf)).largestShapes).toEqual(shapes);
+  expect(shapes).toHaveLength(1);
+});
+
 test("a model of one item a run has the longest one as its largest", async () => {
   const { pipeline } = recordingPipeline({ maxItems: 1, maxLength: 100 });
   expect(await warmUp(pipeline, sampleOf)).toEqual({
