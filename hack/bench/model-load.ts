@@ -45,7 +45,7 @@ export async function measureModelLoad({ subjects, rounds, say }: ModelLoadOptio
     notes: [
       "raw: InferenceSession.create and the first run of a real batch, in a fresh Node process with the same options;",
       "  start of Node and import of the package are not counted. agent: the engine's load with its spare process waiting:",
-      "  create, vocabulary or tokenizer, smallest and largest shape warmed, batch size calibrated. Files are in the page cache.",
+      "  create, vocabulary or tokenizer, every shape run once (a decoder: one). Files are in the page cache.",
     ],
     header: ["model", "raw ms", "agent ms", "agent÷raw", "spread", "n"],
     rows,
