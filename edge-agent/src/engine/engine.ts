@@ -3,8 +3,9 @@
  * process. A process holds one model; ending it is how memory comes back.
  *
  * - A model over 100 MB has one process with all threads, a smaller one up to one per thread, the second when there is
- *   more work than the first takes in a run; with the hint latency, each has one process with all threads. Across models, busy threads stay within the cores, except that each model may
- *   have one process busy: the system shares the cores more fairly than a queue of runs of very unequal length would.
+ *   more work than the first takes in a run; with the hint latency, each has one process with all threads. Across models,
+ *   busy threads stay within the cores, except that each model may have one process busy: the system shares the cores more
+ *   fairly than a queue of runs of very unequal length would.
  * - One scheduler for all models (scheduler.ts). No timer forms batches: whatever waits when a process is free goes (batch.ts).
  * - Two kinds of work share the queues: items of tasks, which may wait, and online requests, which go first.
  * - Memory: each process counts with what its model declares (residency.ts).

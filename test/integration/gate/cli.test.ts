@@ -1,29 +1,11 @@
 import { appendFile, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runCli } from "../../../cli/src/index.ts";
 import { createEngine, type Engine } from "../../../edge-agent/src/engine/index.ts";
+import { runCliAlone as cli } from "../../support/cli.ts";
 import { LARGE, makeFolder, openGate, PRE_GATE, REVIEWS, silent, SMALL } from "./pair.ts";
 
 const gold = path.join(import.meta.dirname, "fixtures/gold.jsonl");
-
-async function cli(...args: string[]) {
-  let [stdout, stderr] = ["", ""];
-  const exitCode = await runCli(args, {
-    stdout: { write: (text) => (stdout += text) },
-    stderr: { write: (text) => (stderr += text) },
-    stdin: (async function* () {})(),
-    environment: {
-      programName: "autoglm",
-      kubeconfig: "/nowhere",
-      resultsUrl: undefined,
-      token: undefined,
-      hasColour: false,
-    },
-    signal: AbortSignal.timeout(120_000),
-  });
-  return { exitCode, stdout, stderr };
-}
 
 describe("autoglm gate eval", () => {
   const models = ["--edge", SMALL, "--deep", LARGE, "--gate", PRE_GATE];

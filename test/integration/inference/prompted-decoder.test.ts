@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { itemOutputSchema, type TaskType } from "@autoglm/api";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runCli } from "../../../cli/src/index.ts";
+import { runCliAlone } from "../../support/cli.ts";
 import { promptsFor } from "../../support/prompt-library.ts";
 import { collect, infer, startEngine } from "./harness.ts";
 import { sampleModel } from "./models.ts";
@@ -72,24 +72,9 @@ describe("a decoder with prompts", () => {
     const { directory } = await sampleModel(folder, "smollm2-135m-instruct", "int4");
     const gold = path.join(folder, "gold.csv");
     await writeFile(gold, "text,label\nI loved every minute of it.,positive\nNever again.,negative\n");
-    let [stdout, stderr] = ["", ""];
-    const options = ["--gold", gold, "--type", "text-classification", "-o", "json"];
-    const exitCode = await runCli(
-      ["eval", directory, ...options, "--prompts", "prompts/text-classification.yaml"],
-      {
-        stdout: { write: (text) => (stdout += text) },
-        stderr: { write: (text) => (stderr += text) },
-        stdin: (async function* () {})(),
-        environment: {
-          programName: "autoglm",
-          kubeconfig: "/nowhere",
-          resultsUrl: undefined,
-          token: undefined,
-          hasColour: false,
-        },
-        signal: AbortSignal.timeout(50_000),
-      },
-    );
+    const prompts = ["--prompts", "prompts/text-classification.yaml"];
+    const options = ["--gold", gold, "--type", "text-classification", "-o", "json", ...prompts];
+    const { exitCode, stdout, stderr } = await runCliAlone("eval", directory, ...options);
     expect(exitCode, stderr).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ measure: "accuracy", items: 2, errors: 0 });
   });
