@@ -46,6 +46,12 @@ export function sampleOf(values: readonly number[]): Sample {
   return { n: sorted.length, median, p95: at(0.95), least: at(0), most: at(1) };
 }
 
+/** @param ascending such values @param share 0.99 for the 99th percentile @returns NaN of none */
+export function quantileOf(ascending: ArrayLike<number>, share: number): number {
+  const { length } = ascending;
+  return ascending[Math.min(length - 1, Math.floor(share * length))] ?? Number.NaN;
+}
+
 /** Median of the ratios within each round: what slows a round slows both sides of it. */
 export function pairedRatio(ours: readonly number[], theirs: readonly number[]): Sample {
   return sampleOf(ours.map((value, round) => value / (theirs[round] ?? Number.NaN)));

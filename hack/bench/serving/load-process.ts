@@ -26,9 +26,8 @@ export interface LoadAnswer {
   readonly answered: number;
   /** By status, or by what happened to the connection. */
   readonly failures: Readonly<Record<string, number>>;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly meanMs: number;
+  /** Of the good ones, ascending. */
+  readonly latenciesMs: Float64Array;
   /** Processor time of this process. */
   readonly cpuMs: number;
   /** By the order of the bodies; empty for one that failed. */
@@ -174,16 +173,12 @@ async function load(request: LoadRequest): Promise<LoadAnswer> {
   await Promise.all(Array.from({ length: concurrency }, () => Connection.drive(options)));
   const seconds = (performance.now() - startedAt) / 1000;
   const { user, system } = process.cpuUsage(cpu);
-  const sorted = Float64Array.from(tally.latencies).sort();
-  const at = (share: number) =>
-    sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
+  const latenciesMs = Float64Array.from(tally.latencies).sort();
   return {
     seconds,
-    answered: sorted.length,
+    answered: latenciesMs.length,
     failures: tally.failures,
-    p50Ms: at(0.5),
-    p99Ms: at(0.99),
-    meanMs: sorted.reduce((sum, ms) => sum + ms, 0) / sorted.length,
+    latenciesMs,
     cpuMs: (user + system) / 1000,
     kept: tally.kept,
   };

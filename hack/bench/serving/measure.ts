@@ -5,6 +5,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { quantileOf } from "../figures.ts";
 import { freePort } from "../../cluster/processes.ts";
 import type { LoadGenerator } from "./load.ts";
 import type { ServerSpec } from "./peers.ts";
@@ -17,12 +18,17 @@ export type Concurrency = (typeof CONCURRENCIES)[number];
 /** Of one round. */
 export interface Cell {
   readonly perSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
+  /** Ascending. */
+  readonly latenciesMs: Float64Array;
   /** Processor time of all processes of the server. */
   readonly cpuMsPerRequest: number;
   readonly answered: number;
   readonly failures: Readonly<Record<string, number>>;
+}
+
+/** Of all requests of all rounds: a median of the rounds would leave out what happens in fewer than half of them. */
+export function pooledMs(cells: readonly Pick<Cell, "latenciesMs">[], share: number): number {
+  return quantileOf(Float64Array.from(cells.flatMap(({ latenciesMs }) => [...latenciesMs])).sort(), share);
 }
 
 export type Cells = Readonly<Record<Concurrency, Cell[]>>;
@@ -112,11 +118,10 @@ export async function measureCell(
   await delay(PAUSE_MS);
   const cpuBefore = server.cpuMs();
   const answer = await load.run({ port, path, headers: spec.headers, bodies, concurrency, seconds });
-  const { answered, p50Ms, p99Ms, failures } = answer;
+  const { answered, latenciesMs, failures } = answer;
   return {
     perSecond: answered / answer.seconds,
-    p50Ms,
-    p99Ms,
+    latenciesMs,
     cpuMsPerRequest: (server.cpuMs() - cpuBefore) / answered,
     answered,
     failures,

@@ -4,8 +4,7 @@ import { bestPeer, type Measured, servingSections } from "./serving-report.ts";
 
 const cell = (perSecond: number, p99Ms = 10): Cell => ({
   perSecond,
-  p50Ms: p99Ms / 2,
-  p99Ms,
+  latenciesMs: Float64Array.of(p99Ms / 2, p99Ms / 2, p99Ms),
   cpuMsPerRequest: 1000 / perSecond,
   answered: perSecond,
   failures: {},
@@ -70,6 +69,21 @@ test("a round in which the machine was ten times slower changes no ratio", () =>
   expect(valueOf("c64/p99-to-best-peer")).toMatchObject({ value: 1, goal: { kind: "atMost", limit: 0.3 } });
   expect(valueOf("c64/rps-to-raw")?.value).toBe(0.5);
   expect(valueOf("c16/rps-to-best-peer")).not.toHaveProperty("goal");
+});
+
+test("the p99 is that of all requests: what happens in one round of three counts", () => {
+  const cells = (...p99s: readonly number[]): Outcome => {
+    const all = p99s.map((p99Ms) => cell(100, p99Ms));
+    return { cells: { 1: all, 16: all, 64: all } };
+  };
+  const outcomes = new Map([
+    ["ours", cells(40, 40, 40)],
+    ["fast", cells(50, 400, 50)],
+  ]);
+  const sections = servingSections({ ...run, measured: [{ ...measured, outcomes }] });
+  const figures = sections.flatMap(({ figures: all }) => all);
+  expect(figures.find(({ id }) => id === "serving/mixed/c64/p99-to-best-peer")?.value).toBe(0.1);
+  expect(sections[0]?.rows.at(-1)?.[5]).toBe("0.10 (0.10–0.80)");
 });
 
 test("an agent with a hint is no peer; it is compared at one client, without the goals", () => {

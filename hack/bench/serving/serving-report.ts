@@ -1,7 +1,6 @@
 /** What the rounds of `serving` amount to. Pure. */
-import { type Figure, type Goal, pairedRatio, sampleOf, type Section } from "../figures.ts";
-import type { Cell, Concurrency, Outcome } from "./measure.ts";
-import { CONCURRENCIES } from "./measure.ts";
+import { type Figure, type Goal, pairedRatio, quantileOf, sampleOf, type Section } from "../figures.ts";
+import { type Cell, type Concurrency, CONCURRENCIES, type Outcome, pooledMs } from "./measure.ts";
 import type { ServerSpec } from "./peers.ts";
 import { RAW_BATCH, type RawRate } from "./raw.ts";
 import type { Workload, WorkloadId } from "./workloads.ts";
@@ -91,8 +90,12 @@ function compare(
   if (own.length === 0) return undefined;
   const ratio = (value: (cell: Cell) => number) => pairedRatio(own.map(value), theirs.map(value));
   const rps = ratio(({ perSecond }) => perSecond);
-  const p50 = ratio(({ p50Ms }) => p50Ms);
-  const p99 = ratio(({ p99Ms }) => p99Ms);
+  const times = (share: number) => ({
+    ...ratio(({ latenciesMs }) => quantileOf(latenciesMs, share)),
+    median: pooledMs(own, share) / pooledMs(theirs, share),
+  });
+  const p50 = times(0.5);
+  const p99 = times(0.99);
   const cpu = ratio(({ cpuMsPerRequest }) => cpuMsPerRequest);
   const toRaw = pairedRatio(
     rates(own),
@@ -146,8 +149,9 @@ function summarySection({ measured, ceiling, cores, rounds, cellSeconds, absent 
   return {
     title: "Serving over HTTP: this agent ÷ the best peer, and ÷ raw onnxruntime",
     notes: [
-      `${rounds} rounds of ${cellSeconds} s a cell, interleaved; a ratio is the median of the rounds' ratios (least–most). Best peer: most`,
-      "requests per second at that workload and concurrency. Above 1 is better for req/s, below 1 for times and processor time.",
+      `${rounds} rounds of ${cellSeconds} s a cell, interleaved; a ratio is the median of the rounds' ratios (least–most), for p50 and p99 the ratio`,
+      "of the percentiles of all requests of all rounds (least–most of the rounds' ratios). Best peer: most requests per second at that",
+      "workload and concurrency. Above 1 is better for req/s, below 1 for times and processor time.",
       `The same ONNX file, the same request bodies and ${cores} threads of onnxruntime in all for each; the agent checks a bearer`,
       "token and the request against the model's contract, and counts; the peers do none of the three beyond what is built in.",
       `Load: one process, closed loop, on the same cores; at most ${ceiling.perSecond.toFixed(0)} requests/s (64 connections, a server that only`,
@@ -178,7 +182,7 @@ function workloadSection(measured: Measured, { memory }: ServingRun): Section {
       layout,
       ...all.map((cells) => {
         const rate = middle(cells, ({ perSecond }) => perSecond);
-        const times = [middle(cells, ({ p50Ms }) => p50Ms), middle(cells, ({ p99Ms }) => p99Ms)];
+        const times = [pooledMs(cells, 0.5), pooledMs(cells, 0.99)];
         return `${rate.toFixed(0)} (${times.map(shownMs).join(" / ")})`;
       }),
       middle(outcome.cells[16], ({ cpuMsPerRequest }) => cpuMsPerRequest).toFixed(3),
@@ -199,15 +203,29 @@ function workloadSection(measured: Measured, { memory }: ServingRun): Section {
   return {
     title: `Serving ${workload.title}`,
     notes: [
-      "requests/s (p50 / p99 ms), medians of the rounds. CPU: processor milliseconds a request of all processes of the server, at 16.",
+      "requests/s, median of the rounds (p50 / p99 ms of all requests of all rounds). CPU: processor milliseconds a request of all processes of the server, at 16.",
       "PSS: MB of all its processes after all workloads. Raw: rows/s in plain processes, no HTTP, no queue.",
       `Load average at the beginning of the rounds: ${loads.map((load) => load.toFixed(1)).join(", ")}.`,
     ],
     header: ["server", "proc×thr", "1", "16", "64", "CPU ms", "PSS", "errors"],
     rows: [...rows, ...limits],
     figures: [],
-    measurements: servers.map(({ id }) => ({ workload: workload.id, server: id, ...outcomes.get(id) })),
+    measurements: servers.map(({ id }) => measurementOf(workload.id, id, outcomes.get(id))),
   };
+}
+
+/** Without the thousands of latencies of each cell. */
+function measurementOf(workload: WorkloadId, server: string, outcome: Outcome | undefined): object {
+  if (outcome === undefined || "failure" in outcome) return { workload, server, ...outcome };
+  const cells = CONCURRENCIES.flatMap((concurrency) =>
+    outcome.cells[concurrency].map(({ latenciesMs, ...cell }) => ({
+      concurrency,
+      ...cell,
+      p50Ms: quantileOf(latenciesMs, 0.5),
+      p99Ms: quantileOf(latenciesMs, 0.99),
+    })),
+  );
+  return { workload, server, cells };
 }
 
 const countOf = (failures: Readonly<Record<string, number>>) =>

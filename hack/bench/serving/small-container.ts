@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { freePort } from "../../cluster/processes.ts";
+import { quantileOf } from "../figures.ts";
 import { layOutModel } from "../subjects.ts";
 import { AGENT_TOKEN, agentCommand } from "./agent.ts";
 import { Cgroup } from "./cgroup.ts";
@@ -74,7 +75,7 @@ export async function smallContainerRows({
       `${killed} processes out of memory`,
       `peak ${(peakBytes / 1024 / 1024).toFixed(0)} MiB with the page cache`,
       `${(good / answer.seconds).toFixed(0)} requests/s`,
-      `p99 ${answer.p99Ms.toFixed(0)} ms`,
+      `p99 ${quantileOf(answer.latenciesMs, 0.99).toFixed(0)} ms`,
     ];
     return [
       {
