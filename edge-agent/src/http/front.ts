@@ -9,6 +9,9 @@ import { ModelDirectory, type ServedEntry } from "./model-directory.ts";
 import { createRoutes } from "./routes.ts";
 import { startInferenceServer } from "./server.ts";
 
+/** Each sample wakes the process: at 5 ms they cost an idle agent most of its processor time. */
+const DELAY_SAMPLE_MS = 20;
+
 export interface InferenceFrontOptions {
   readonly host: string;
   /** 0 picks a free one. */
@@ -52,11 +55,11 @@ export async function startInferenceFront(options: InferenceFrontOptions): Promi
     notReady: () =>
       isLoading ? "models are being loaded" : stop.signal.aborted ? "the agent stops" : undefined,
   });
-  const delay = monitorEventLoopDelay({ resolution: 5 });
+  const delay = monitorEventLoopDelay({ resolution: DELAY_SAMPLE_MS });
   delay.enable();
   metrics.gauge("autoglm_agent_event_loop_delay_p99_seconds", {}, () => {
-    // What it measures is the distance of two ticks, which is 5 ms when nothing is late.
-    const seconds = Math.max(0, delay.percentile(99) / 1e9 - 0.005);
+    // What it measures is the distance of two ticks.
+    const seconds = Math.max(0, delay.percentile(99) / 1e6 - DELAY_SAMPLE_MS) / 1000;
     delay.reset();
     return seconds;
   });

@@ -32,6 +32,8 @@ const CONCURRENCY = 64;
 const KILLS_LIMIT = 6;
 const BACK_LIMIT_MS = 30_000;
 const POLL_MS = 10;
+/** As often as the agent does it. */
+const SAMPLE_MS = 20;
 
 export interface Finding {
   readonly row: readonly string[];
@@ -96,13 +98,13 @@ async function measureEventLoop(run: Run): Promise<readonly Finding[]> {
   const running = loadOf(run, run.seconds);
   // Reading the metric sets it back.
   await readMetric(healthPort, "autoglm_agent_event_loop_delay_p99_seconds");
-  const own = monitorEventLoopDelay({ resolution: 5 });
+  const own = monitorEventLoopDelay({ resolution: SAMPLE_MS });
   own.enable();
   const { answered, seconds } = await running;
   const measured = await readMetric(healthPort, "autoglm_agent_event_loop_delay_p99_seconds");
   own.disable();
   const value = (measured ?? Number.NaN) * 1000;
-  const idle = Math.max(0, own.percentile(99) / 1e6 - 5);
+  const idle = Math.max(0, own.percentile(99) / 1e6 - SAMPLE_MS);
   return [
     {
       row: [
