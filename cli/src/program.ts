@@ -194,6 +194,14 @@ function addImport(models: Command, session: Session): void {
         .choices(["int4", "int8", "fp32"])
         .default("int4"),
     )
+    .addOption(
+      new Option(
+        "--provider <provider>",
+        "what it is to run on; for cuda with attention in half precision, which a card has kernels for",
+      )
+        .choices(["cpu", "cuda"])
+        .default("cpu"),
+    )
     .option("--name <name>", "name of the AutoGLMModel; default: that of the folder or file")
     .addOption(
       new Option("--context-length <tokens>", "shorter than the model's own, for less memory").argParser(

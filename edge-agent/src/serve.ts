@@ -31,6 +31,7 @@ async function main(): Promise<void> {
   engine = createEngine({
     threads: options.threads,
     memoryBudgetBytes: Math.max(0, memory.totalBytes - memory.usedByOthersBytes),
+    budgetKind: memory.kind,
     log,
     executionProviders: options.executionProviders,
     performanceHint: options.performanceHint,

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { loadOnnxSession } from "../../edge-agent/src/engine/onnx-session.ts";
+import { type ExecutionProvider, loadOnnxSession } from "../../edge-agent/src/engine/onnx-session.ts";
 import { kvDecoderConfigSchema } from "../../edge-agent/src/pipelines/config.ts";
 import { KvDecoder } from "../../edge-agent/src/pipelines/kv-decoder.ts";
 import type { Parameters } from "../../edge-agent/src/pipelines/pipeline.ts";
@@ -15,6 +15,7 @@ export type GenerationRequest =
       readonly directory: string;
       readonly contextLength: number;
       readonly threads: number;
+      readonly executionProviders?: readonly ExecutionProvider[];
     }
   /** All texts in one run. */
   | { readonly kind: "batch"; readonly texts: readonly string[]; readonly parameters: Parameters }
@@ -41,20 +42,20 @@ interface Loaded {
 let loaded: Loaded | undefined;
 
 async function load(request: Extract<GenerationRequest, { kind: "load" }>): Promise<Loaded> {
-  const { directory, threads, contextLength } = request;
+  const { directory, threads, contextLength, executionProviders = ["cpu"] } = request;
   const readJson = async (name: string): Promise<unknown> =>
     JSON.parse(await readFile(join(directory, name), "utf8"));
   const file = join(directory, "model.onnx");
-  const { session } = await loadOnnxSession(file, { threads, executionProviders: ["cpu"] });
+  const { session } = await loadOnnxSession(file, { threads, executionProviders });
   const config = kvDecoderConfigSchema.parse(await readJson("pipeline.json"));
   const loadSession = async (name: string) =>
-    (await loadOnnxSession(join(directory, name), { threads, executionProviders: ["cpu"] })).session;
+    (await loadOnnxSession(join(directory, name), { threads, executionProviders })).session;
   const decoder = await KvDecoder.create(session, config, { config, contextLength, readJson, loadSession });
   // The agent's options (edge-agent/src/engine/onnx-session.ts), said again so that the baseline stands alone.
   const plain = await InferenceSession.create(file, {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
-    executionProviders: ["cpu"],
+    executionProviders: [...executionProviders],
     graphOptimizationLevel: "all",
     logSeverityLevel: 3,
     extra: { session: { intra_op: { allow_spinning: "0" } } },

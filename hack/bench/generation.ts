@@ -6,6 +6,7 @@
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import type { ExecutionProvider } from "../../edge-agent/src/engine/onnx-session.ts";
 import { AskedProcess } from "./asked-process.ts";
 import { pairedRatio, sampleOf, type Figure, type Section } from "./figures.ts";
 import type { GenerationAnswer, GenerationRequest } from "./generation-process.ts";
@@ -29,19 +30,21 @@ const ONE_STREAM_GOAL = { kind: "atMost", limit: 1 / 0.95 } as const;
 const STREAMS_GOAL = { kind: "atLeast", limit: 1 } as const;
 const GROWTH_GOAL = { kind: "under", limit: 1.05 } as const;
 const STREAMS = 8;
-const SHORT = "Write a long story about a lighthouse keeper and the sea.";
-const LONG = `${SHORT} ${"The keeper walks up the stairs, lights the lamp and looks at the waves. ".repeat(28)}`;
+export const SHORT = "Write a long story about a lighthouse keeper and the sea.";
+export const LONG = `${SHORT} ${"The keeper walks up the stairs, lights the lamp and looks at the waves. ".repeat(28)}`;
 const MEGABYTE = 1_000_000;
 
-type GenerationProcess = AskedProcess<GenerationRequest, GenerationAnswer>;
+export type GenerationProcess = AskedProcess<GenerationRequest, GenerationAnswer> & AsyncDisposable;
 
-async function startDecoder(
-  { directory, contextLength }: GenerationBench,
+export async function startDecoder(
+  { directory, contextLength }: Pick<GenerationBench, "directory" | "contextLength">,
   threads: number,
-): Promise<GenerationProcess & AsyncDisposable> {
+  executionProviders?: readonly ExecutionProvider[],
+): Promise<GenerationProcess> {
   const program = join(import.meta.dirname, "generation-process.ts");
   const started = await AskedProcess.start<GenerationRequest, GenerationAnswer>(program);
-  await started.ask({ kind: "load", directory, contextLength, threads });
+  const load = { kind: "load", directory, contextLength, threads } as const;
+  await started.ask(executionProviders === undefined ? load : { ...load, executionProviders });
   return Object.assign(started, { [Symbol.asyncDispose]: () => started.stop() });
 }
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from .errors import ImportRefused
-from .package import PRECISIONS, ImportOptions, import_model
+from .package import PRECISIONS, PROVIDERS, ImportOptions, import_model
 
 
 def main() -> int:
@@ -14,6 +14,7 @@ def main() -> int:
     parser.add_argument("source", type=Path, help="folder of safetensors, or a .gguf file")
     parser.add_argument("--out", type=Path, required=True, help="folder for the package; made, or empty")
     parser.add_argument("--precision", choices=list(PRECISIONS), default="int4")
+    parser.add_argument("--provider", choices=PROVIDERS, default="cpu", help="what it is to run on")
     parser.add_argument("--name", help="name of the AutoGLMModel; default: that of the folder or file")
     parser.add_argument("--context-length", type=int, help="default: the model's own")
     arguments = parser.parse_args()

@@ -17,6 +17,9 @@ token lies right behind its last one, wherever longer rows end. Logits of all pr
 product of the graph, and hundreds of megabytes at 2,000 tokens; hence `logits_at`.
 
 How weights are stored is the business of `weights`: see {Weights} for fp32, int8 and int4.
+
+CUDA has GroupQueryAttention for half precision alone: with fp32, the attention of every layer goes to the processor
+and back. `half_attention` computes it in fp16, cache included, and keeps inputs and outputs as above.
 """
 
 import math
@@ -25,7 +28,7 @@ from typing import Protocol
 
 import numpy as np
 
-from recipes.onnx_graph import FLOAT, INT32, INT64, MICROSOFT, GraphBuilder
+from recipes.onnx_graph import FLOAT, FLOAT16, INT32, INT64, MICROSOFT, GraphBuilder
 
 from .architecture import Architecture
 
@@ -62,8 +65,15 @@ def rotary_tables(frequencies: tuple[float, ...], context: int) -> tuple[np.ndar
 
 
 class DecoderGraph:
-    def __init__(self, architecture: Architecture, weights: Weights, graph: GraphBuilder):
+    def __init__(
+        self,
+        architecture: Architecture,
+        weights: Weights,
+        graph: GraphBuilder,
+        half_attention: bool = False,
+    ):
         self.architecture, self.weights, self.graph = architecture, weights, graph
+        self.half_attention = half_attention
 
     def write(self, path: Path, on_layer=lambda done: None) -> None:
         graph, architecture = self.graph, self.architecture
@@ -71,7 +81,8 @@ class DecoderGraph:
         mask = graph.input("attention_mask", INT64, ["batch", "total"])
         wanted = graph.input("logits_at", INT64, ["batch", "picked"])
         tables = rotary_tables(architecture.frequencies, architecture.context)
-        rotary = [graph.constant(name, table) for name, table in zip(("cos", "sin"), tables)]
+        kind = np.float16 if self.half_attention else np.float32
+        rotary = [graph.constant(name, table.astype(kind)) for name, table in zip(("cos", "sin"), tables)]
         shared = [*self._lengths(mask), *rotary]
         self._appended, self._new_positions = [], self._positions_of(ids)
         state = self.weights.embed(graph, ids, "layer0")
@@ -81,7 +92,11 @@ class DecoderGraph:
         self._head(state, wanted)
         shape = [2 * architecture.layers, "batch", architecture.kv_heads, "tokens", architecture.head_width]
         graph.output("appended", FLOAT, shape)
-        graph.node("Concat", self._appended, "appended", axis=0)
+        if self.half_attention:
+            new = graph.node("Concat", self._appended, "appended16", axis=0)
+            graph.node("Cast", [new], "appended", to=FLOAT)
+        else:
+            graph.node("Concat", self._appended, "appended", axis=0)
         graph.save(path)
 
     def _layer(self, state: str, layer: int, shared: list[str]) -> str:
@@ -143,6 +158,15 @@ class DecoderGraph:
             past.append(graph.input(f"past_key_values.{layer}.{part}", FLOAT, shape))
             shape = ["batch", sizes.kv_heads, "present", sizes.head_width]
             present.append(graph.output(f"present.{layer}.{part}", FLOAT, shape))
+        mixed, new = self._attend([query, key, value, *past, *shared], present, layer)
+        for name, wire in zip(present, new):
+            new_rows = graph.node("GatherND", [wire, self._new_positions], f"{name}.new", batch_dims=2)
+            self._appended.append(graph.node("Unsqueeze", [new_rows, "first_axis"], f"{name}.row"))
+        return self.weights.linear(graph, mixed, "attention_output", layer, f"attention{layer}.output")
+
+    def _attend(self, inputs: list[str], present: list[str], layer: int) -> tuple[str, list[str]]:
+        """The mixed values [batch, tokens, width] in fp32, and the wires of `present` in attention's own precision."""
+        graph, sizes = self.graph, self.architecture
         attributes = {
             "num_heads": sizes.heads,
             "kv_num_heads": sizes.kv_heads,
@@ -150,14 +174,23 @@ class DecoderGraph:
             "rotary_interleaved": int(sizes.interleaved),
             "scale": sizes.head_width**-0.5,
         }
-        outputs = [f"attention{layer}", *present]
-        mixed = graph.node(
-            "GroupQueryAttention", [query, key, value, *past, *shared], outputs, MICROSOFT, **attributes
+        output = f"attention{layer}"
+        if not self.half_attention:
+            mixed = graph.node(
+                "GroupQueryAttention", inputs, [output, *present], MICROSOFT, **attributes
+            )
+            return mixed, present
+        floats, rest = inputs[:5], inputs[5:]
+        halves = [graph.node("Cast", [wire], f"{wire}.half", to=FLOAT16) for wire in floats]
+        # Otherwise the runtime takes them to be as long as the past, and puts them into its buffers.
+        shape = ["batch", sizes.kv_heads, "present", sizes.head_width]
+        new = [graph.shape(f"{name}.half", FLOAT16, shape) for name in present]
+        graph.node(
+            "GroupQueryAttention", [*halves, *rest], [f"{output}.half", *new], MICROSOFT, **attributes
         )
-        for name in present:
-            new = graph.node("GatherND", [name, self._new_positions], f"{name}.new", batch_dims=2)
-            self._appended.append(graph.node("Unsqueeze", [new, "first_axis"], f"{name}.row"))
-        return self.weights.linear(graph, mixed, "attention_output", layer, f"attention{layer}.output")
+        for name, wire in zip(present, new):
+            graph.node("Cast", [wire], name, to=FLOAT)
+        return graph.node("Cast", [f"{output}.half"], output, to=FLOAT), new
 
     def _feed_forward(self, wire: str, layer: int) -> str:
         graph = self.graph

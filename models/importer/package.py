@@ -28,6 +28,7 @@ _PROCESS_BYTES = 224 * _MEBIBYTE
 _CHUNK = 128
 # Of prompts together, and rows of a step.
 _PREFILL, _ROWS = 512, 8
+PROVIDERS = ("cpu", "cuda")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 
 
@@ -38,6 +39,8 @@ class ImportOptions:
     precision: str
     name: str | None
     context_length: int | None
+    # What it is to run on: attention in half precision, the only one that CUDA has a kernel for.
+    provider: str = "cpu"
 
 
 def import_model(options: ImportOptions, say=lambda line: None) -> Path:
@@ -63,7 +66,7 @@ def import_model(options: ImportOptions, say=lambda line: None) -> Path:
         raise ImportRefused(f"{options.out}: {_mebibytes(needed)} are needed, {_mebibytes(free)} are free")
     scratch = Path(tempfile.mkdtemp(dir=options.out.parent, prefix=".import-"))
     try:
-        _write_graph(checkpoint, weights, scratch, say)
+        _write_graph(checkpoint, weights, options.provider, scratch, say)
         pipeline = pipeline_of(sizes, end_tokens(checkpoint, files))
         for file, value in {**files, "pipeline.json": pipeline}.items():
             write_json(value, scratch / file)
@@ -89,10 +92,10 @@ def _model_name(options: ImportOptions) -> str:
     return name
 
 
-def _write_graph(checkpoint: Checkpoint, weights: PackedWeights, folder: Path, say) -> None:
+def _write_graph(checkpoint: Checkpoint, weights: PackedWeights, provider: str, folder: Path, say) -> None:
     external = folder / EXTERNAL if weights.size_bytes() > _LARGEST_INLINE_BYTES else None
     graph, layers = StreamingGraph("decoder", external), checkpoint.architecture.layers
-    decoder = DecoderGraph(checkpoint.architecture, weights, graph)
+    decoder = DecoderGraph(checkpoint.architecture, weights, graph, half_attention=provider == "cuda")
     decoder.write(folder / "model.onnx", lambda done: say(f"layer {done} of {layers}"))
 
 
@@ -128,7 +131,7 @@ def _write_manifest(checkpoint: Checkpoint, options: ImportOptions, name: str, f
             "taskTypes": ["text-generation"],
             "variants": [
                 {
-                    "name": options.precision,
+                    "name": options.precision + ("-cuda" if options.provider == "cuda" else ""),
                     "runtime": "onnx",
                     "precision": options.precision,
                     "memory": f"{math.ceil(memory / _MEBIBYTE / 16) * 16}Mi",
@@ -149,4 +152,4 @@ def _mebibytes(size: int) -> str:
     return f"{math.ceil(size / _MEBIBYTE)} MiB"
 
 
-__all__ = ["PRECISIONS", "ImportOptions", "import_model", "memory_bytes"]
+__all__ = ["PRECISIONS", "PROVIDERS", "ImportOptions", "import_model", "memory_bytes"]

@@ -68,7 +68,14 @@ class Importing(unittest.TestCase):
     def convert(self, source: Path, precision: str = "fp32", **options) -> Path:
         out = self.folder / f"out-{precision}-{len(list(self.folder.iterdir()))}"
         return import_model(
-            ImportOptions(source, out, precision, options.get("name"), options.get("context"))
+            ImportOptions(
+                source,
+                out,
+                precision,
+                options.get("name"),
+                options.get("context"),
+                options.get("provider", "cpu"),
+            )
         )
 
     def close(self, package: Path, expected: np.ndarray, tolerance: float) -> None:
@@ -99,6 +106,15 @@ class Logits(Importing):
                     made.write_folder(self.folder / f"{kind}-{name}", config, tensors, kind, shards=3)
                     package = self.convert(self.folder / f"{kind}-{name}")
                     self.close(package, logits_of(config, made.to_type(tensors, kind), IDS), 1e-4)
+
+    def test_attention_in_half_precision_agrees_but_for_its_rounding(self):
+        for name, config in made.CONFIGS.items():
+            with self.subTest(name):
+                tensors = made.tensors_of(config)
+                source = self.folder / f"half-{name}"
+                made.write_folder(source, config, tensors)
+                expected = logits_of(config, tensors, IDS)
+                self.close(self.convert(source, provider="cuda"), expected, 1e-2)
 
     def test_quantized_graphs_agree_with_their_weights_dequantized(self):
         from . import weights

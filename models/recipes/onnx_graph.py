@@ -7,7 +7,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 MICROSOFT = "com.microsoft"
-FLOAT, INT32, INT64 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64
+FLOAT, FLOAT16 = TensorProto.FLOAT, TensorProto.FLOAT16
+INT32, INT64 = TensorProto.INT32, TensorProto.INT64
 
 
 class GraphBuilder:
@@ -15,7 +16,7 @@ class GraphBuilder:
 
     def __init__(self, name: str):
         self.name = name
-        self._constants, self._nodes, self._inputs, self._outputs = {}, [], [], []
+        self._constants, self._nodes, self._inputs, self._outputs, self._shapes = {}, [], [], [], []
 
     def input(self, name: str, kind: int, shape: list) -> str:
         self._inputs.append(helper.make_tensor_value_info(name, kind, shape))
@@ -24,6 +25,11 @@ class GraphBuilder:
     def output(self, name: str, kind: int, shape: list) -> str:
         self._outputs.append(helper.make_tensor_value_info(name, kind, shape))
         return name
+
+    def shape(self, wire: str, kind: int, shape: list) -> str:
+        """Says what shape a wire inside the graph has, where the runtime would guess another."""
+        self._shapes.append(helper.make_tensor_value_info(wire, kind, shape))
+        return wire
 
     def has(self, wire: str) -> bool:
         """Whether a node gives `wire` already."""
@@ -49,8 +55,9 @@ class GraphBuilder:
         return names[0]
 
     def save(self, path: Path) -> None:
+        constants = list(self._constants.values())
         graph = helper.make_graph(
-            self._nodes, self.name, self._inputs, self._outputs, list(self._constants.values())
+            self._nodes, self.name, self._inputs, self._outputs, constants, value_info=self._shapes
         )
         opsets = [helper.make_opsetid("", 17), helper.make_opsetid(MICROSOFT, 1)]
         onnx.save(

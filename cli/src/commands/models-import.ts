@@ -9,6 +9,7 @@ import { say, type CliIo } from "../io.ts";
 export interface ImportOptions {
   readonly out: string;
   readonly precision: string;
+  readonly provider: string;
   readonly name?: string;
   readonly contextLength?: number;
   readonly signal: AbortSignal;
@@ -19,10 +20,11 @@ const CONVERTER = "models/build";
 const REFUSED = 1;
 
 export async function importModel(io: CliIo, source: string, options: ImportOptions): Promise<ExitCode> {
-  const { out, precision, name, contextLength, signal } = options;
+  const { out, precision, provider, name, contextLength, signal } = options;
   const flags = [
     ["--out", out],
     ["--precision", precision],
+    ["--provider", provider],
     ...(name === undefined ? [] : [["--name", name]]),
     ...(contextLength === undefined ? [] : [["--context-length", String(contextLength)]]),
   ].flat();

@@ -27,6 +27,7 @@ import { StateFolder } from "./state-folder.ts";
 export interface EngineOptions {
   readonly threads: number;
   readonly memoryBudgetBytes: number;
+  readonly budgetKind?: "ram" | "gpu";
   readonly log: Log;
   readonly itemTimeoutMs?: number;
   readonly executionProviders?: readonly ("cpu" | "cuda")[];
@@ -168,6 +169,7 @@ class Agent {
     const onnx = this.#parts.createEngine({
       threads: options.threads,
       memoryBudgetBytes: budgetBytes,
+      budgetKind: memory.kind,
       log,
       executionProviders: options.executionProviders,
       performanceHint: options.performanceHint,

@@ -1,5 +1,6 @@
 import { InferenceSession, Tensor as OnnxTensor } from "onnxruntime-node";
 import { PipelineFailure } from "../pipelines/failure.ts";
+import { fallbackReason } from "./fallback-reason.ts";
 import type { GraphSignature, GraphTensor, Session, Tensor, TensorData } from "../pipelines/pipeline.ts";
 
 export type ExecutionProvider = "cpu" | "cuda";
@@ -38,7 +39,7 @@ export async function loadOnnxSession(file: string, options: OnnxSessionOptions)
     if (others.length === 0)
       throw new PipelineFailure("ModelLoadFailed", "ONNX Runtime can't load the model", { cause });
     const loaded = await loadOnnxSession(file, { ...options, executionProviders: others });
-    return { ...loaded, fallbackReason: firstLine(cause) };
+    return { ...loaded, fallbackReason: fallbackReason(first, cause) };
   }
 }
 
@@ -56,12 +57,6 @@ async function createSession(
     extra: { session: { intra_op: { allow_spinning: spinning ? "1" : "0" } } },
   });
   return new OnnxSession(session);
-}
-
-/** What the runtime says of a provider names libraries and devices, never input. */
-function firstLine(cause: unknown): string {
-  const message = cause instanceof Error ? cause.message : String(cause);
-  return message.split("\n", 1)[0]?.slice(0, 300) ?? "";
 }
 
 /** Sequences and maps are no tensors: no pipeline knows them. */

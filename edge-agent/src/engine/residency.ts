@@ -3,19 +3,25 @@ import { chooseVictim } from "./eviction.ts";
 import type { ServedModel } from "./served-model.ts";
 
 /**
- * Which models have memory. Each process counts with what its model declares. To make room, idle extra processes go first,
+ * Which models have memory. Each process counts with what its model declares, and with what any process takes there. To make room, idle extra processes go first,
  * then the idle model that was used longest ago, one that no request is open for before others. While nothing is idle,
  * loading waits. Loads take their room one after the other.
  */
+export interface MemoryLimits {
+  readonly budgetBytes: number;
+  /** Of each process, whatever its model. */
+  readonly processOverheadBytes: number;
+}
+
 export class Residency {
   readonly #models: Map<string, ServedModel>;
-  readonly #budgetBytes: number;
+  readonly #limits: MemoryLimits;
   #turn: Promise<unknown> = Promise.resolve();
   #changed: PromiseWithResolvers<void> | undefined;
 
-  constructor(models: Map<string, ServedModel>, budgetBytes: number) {
+  constructor(models: Map<string, ServedModel>, limits: MemoryLimits) {
     this.#models = models;
-    this.#budgetBytes = budgetBytes;
+    this.#limits = limits;
   }
 
   /** Something became idle or ended: who waits for room looks again. */
@@ -34,11 +40,11 @@ export class Residency {
     return turn;
   }
 
-  hasRoomFor(bytes: number): boolean {
-    let reserved = 0;
-    for (const { model, reservedProcesses } of this.#models.values())
-      reserved += model.memoryBytes * reservedProcesses;
-    return reserved + bytes <= this.#budgetBytes;
+  hasRoomFor(served: ServedModel): boolean {
+    let reserved = this.#processBytes(served);
+    for (const other of this.#models.values())
+      reserved += this.#processBytes(other) * other.reservedProcesses;
+    return reserved <= this.#limits.budgetBytes;
   }
 
   async removeIdleProcesses(served: ServedModel): Promise<void> {
@@ -47,12 +53,14 @@ export class Residency {
   }
 
   async #makeRoom(served: ServedModel): Promise<void> {
-    const { memoryBytes, name } = served.model;
-    if (memoryBytes > this.#budgetBytes) {
-      const message = `model ${name} needs ${memoryBytes} bytes of memory, the node has ${this.#budgetBytes} for models; raise AUTOGLM_MEMORY_BUDGET or take a smaller variant`;
+    const { budgetBytes, processOverheadBytes } = this.#limits;
+    const needed = this.#processBytes(served);
+    if (needed > budgetBytes) {
+      const runtime = processOverheadBytes > 0 ? `, ${processOverheadBytes} of them for CUDA` : "";
+      const message = `model ${served.model.name} needs ${needed} bytes of memory${runtime}, the node has ${budgetBytes} for models; raise AUTOGLM_MEMORY_BUDGET or take a smaller variant`;
       throw new AutoglmError("ModelLoadFailed", message, { retry: "never" });
     }
-    while (!this.hasRoomFor(memoryBytes)) {
+    while (!this.hasRoomFor(served)) {
       if (served.users === 0)
         throw new AutoglmError("Aborted", "nobody waits for the model", { retry: "never" });
       const victim = chooseVictim([...this.#models.values()]);
@@ -66,6 +74,10 @@ export class Residency {
       }
     }
     served.reservedProcesses++;
+  }
+
+  #processBytes({ model }: ServedModel): number {
+    return model.memoryBytes + this.#limits.processOverheadBytes;
   }
 
   /** A model that was set aside is remembered for that. */

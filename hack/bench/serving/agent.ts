@@ -43,13 +43,15 @@ export interface AgentOptions {
   readonly cores: number;
   /** Default: the agent's own, throughput. */
   readonly performanceHint?: "latency";
+  /** Default: the agent's own, cpu. */
+  readonly executionProviders?: "cuda,cpu";
 }
 
 /** @param healthPort of health and metrics */
 export function agentCommand(
   port: number,
   healthPort: number,
-  { serveDir, cores, performanceHint }: AgentOptions,
+  { serveDir, cores, performanceHint, executionProviders }: AgentOptions,
 ): ServerCommand {
   return {
     command: process.execPath,
@@ -64,16 +66,18 @@ export function agentCommand(
       AUTOGLM_THREADS: String(cores),
       AUTOGLM_LOG_LEVEL: "warn",
       ...(performanceHint !== undefined && { AUTOGLM_PERFORMANCE_HINT: performanceHint }),
+      ...(executionProviders !== undefined && { AUTOGLM_EXECUTION_PROVIDERS: executionProviders }),
     },
   };
 }
 
 export function agentSpec(options: AgentOptions): ServerSpec {
-  const { performanceHint, cores } = options;
+  const { performanceHint, executionProviders, cores } = options;
+  const variant = performanceHint ?? executionProviders?.split(",", 1)[0];
   return {
-    id: performanceHint === undefined ? "autoglm" : `autoglm-${performanceHint}`,
-    title: performanceHint === undefined ? "AutoGLM agent" : `AutoGLM agent, hint ${performanceHint}`,
-    layout: performanceHint === undefined ? `${cores}×1` : `1×${cores}`,
+    id: variant === undefined ? "autoglm" : `autoglm-${variant}`,
+    title: variant === undefined ? "AutoGLM agent" : `AutoGLM agent, ${variant}`,
+    layout: variant === undefined ? `${cores}×1` : `1×${cores}`,
     isOurs: true,
     workloads: ["tiny", "minilm", "mixed"],
     headers: { authorization: `Bearer ${AGENT_TOKEN}` },

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
+import type { ExecutionProvider } from "../../../edge-agent/src/engine/onnx-session.ts";
 import { answerRequests } from "../asked-process.ts";
 import type { InferenceRequest } from "./workloads.ts";
 
@@ -12,6 +13,7 @@ export type RawRequest =
       readonly kind: "load";
       readonly directory: string;
       readonly threads: number;
+      readonly executionProvider: ExecutionProvider;
       /** Each with rows of one length. */
       readonly batches: readonly (readonly InferenceRequest[])[];
     }
@@ -49,6 +51,7 @@ async function answer(request: RawRequest): Promise<RawAnswer> {
     const session = await InferenceSession.create(join(request.directory, "model.onnx"), {
       intraOpNumThreads: request.threads,
       interOpNumThreads: 1,
+      executionProviders: [request.executionProvider],
     });
     const feeds = request.batches.map((batch) => ({ tensors: feedsOf(batch), rows: batch.length }));
     loaded = { session, feeds };

@@ -1,5 +1,6 @@
 /** Raw onnxruntime-node beside the servers: processes × threads = cores, in two layouts, of which the faster one counts. */
 import { join } from "node:path";
+import type { ExecutionProvider } from "../../../edge-agent/src/engine/onnx-session.ts";
 import { AskedProcess } from "../asked-process.ts";
 import type { RawAnswer, RawRequest } from "./raw-process.ts";
 import type { InferenceRequest, Workload, WorkloadId } from "./workloads.ts";
@@ -11,6 +12,10 @@ export interface RawLayout {
   readonly title: string;
   readonly processes: number;
   readonly threads: number;
+  /** Rows of one run; default {@link RAW_BATCH}. */
+  readonly rows?: number;
+  /** Default: the processor. */
+  readonly executionProvider?: ExecutionProvider;
 }
 
 export const rawLayouts = (cores: number): readonly RawLayout[] => [
@@ -33,9 +38,10 @@ export class RawRuns {
   }
 
   static async start(directory: string, workload: Workload, layout: RawLayout): Promise<RawRuns> {
-    const size = RAW_BATCH[workload.id];
+    const size = layout.rows ?? RAW_BATCH[workload.id];
     const { requests } = workload;
     const batches: (readonly InferenceRequest[])[] = [];
+    // The last one may be shorter.
     for (let at = 0; at < requests.length; at += size) batches.push(requests.slice(at, at + size));
     const program = join(import.meta.dirname, "raw-process.ts");
     const processes = await Promise.all(
@@ -45,7 +51,8 @@ export class RawRuns {
       processes.map((process, index) => {
         // Not all the same rows at the same time.
         const turned = [...batches.slice(index * 3), ...batches.slice(0, index * 3)];
-        return process.ask({ kind: "load", directory, threads: layout.threads, batches: turned });
+        const { threads, executionProvider = "cpu" } = layout;
+        return process.ask({ kind: "load", directory, threads, executionProvider, batches: turned });
       }),
     );
     return new RawRuns(processes);

@@ -215,6 +215,24 @@ describe("memory", () => {
     expect(engine.reports().map(({ model }) => model)).toEqual(["a", "c"]);
   });
 
+  test("on a card each process counts with what CUDA takes besides", async () => {
+    const onCard = { budgetKind: "gpu", executionProviders: ["cuda", "cpu"] } as const;
+    const mebibyte = 1024 * 1024;
+    await using small = startEngine({ ...onCard, memoryBudgetBytes: 672 * mebibyte });
+    const { signal } = new AbortController();
+    await expect(small.load(slowModel, signal)).rejects.toThrow(
+      `needs ${slowModel.memoryBytes + 672 * mebibyte} bytes of memory, ${672 * mebibyte} of them for CUDA`,
+    );
+    await using larger = startEngine({ ...onCard, memoryBudgetBytes: 1000 * mebibyte });
+    for (const digest of ["a", "b"]) await larger.load({ ...slowModel, name: digest, digest }, signal);
+    expect(larger.reports().map(({ model }) => model)).toEqual(["b"]);
+    // There is no card here.
+    expect(larger.stateOf({ ...slowModel, name: "b", digest: "b" })).toMatchObject({
+      provider: "cpu",
+      fallbackReason: expect.stringContaining("libonnxruntime_providers_cuda.so"),
+    });
+  });
+
   test("waiting for room ends with the signal", async () => {
     await using engine = startEngine({ memoryBudgetBytes: slowModel.memoryBytes });
     const { items, takeFirst } = oneThen(ENDLESS);
