@@ -74,7 +74,7 @@ export class ModelLoader {
       this.#options.hasFreeThreads(served.threads);
     // An online request does not wait for a task's run, however long that is.
     const isUrgent = served.onlineWaitsForTasks && served.slots.size <= served.maxProcesses;
-    if ((isWorth || isUrgent) && this.#options.residency.hasRoomFor(served)) {
+    if ((isWorth || isUrgent) && this.#options.residency.hasRoomToSpare(served)) {
       served.reservedProcesses++;
       this.#start(served, Promise.resolve()).catch((error: unknown) => served.stopGrowing(error));
     }

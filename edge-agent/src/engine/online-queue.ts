@@ -71,7 +71,7 @@ export class OnlineQueue {
     try {
       const served = await loader.use(request.model);
       try {
-        await loader.ensureLoaded(served);
+        await beforeDeadline(loader.ensureLoaded(served), request.deadline);
         this.#enqueue(served, request);
       } finally {
         loader.release(served);
@@ -83,6 +83,23 @@ export class OnlineQueue {
       if (left === 0) this.#loading.delete(digest);
       else this.#loading.set(digest, left);
     }
+  }
+}
+
+/** @throws AutoglmError `Timeout`; what is being loaded goes on, for others */
+async function beforeDeadline(loading: Promise<unknown>, deadline = Infinity): Promise<void> {
+  if (deadline === Infinity) {
+    await loading;
+    return;
+  }
+  const late = Promise.withResolvers<never>();
+  const fail = () =>
+    late.reject(new AutoglmError("Timeout", "the deadline passed before the model was loaded"));
+  const timer = setTimeout(fail, Math.max(0, deadline - performance.now()));
+  try {
+    await Promise.race([loading, late.promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { AutoglmError } from "@autoglm/api";
 import type { PipelineItem, PipelineResult } from "../pipelines/pipeline.ts";
+import type { StreamedText } from "./streamed-text.ts";
 
 /** Rank of items of tasks: behind every online request. */
 export const TASK_RANK = 1_000_000;
@@ -33,4 +34,6 @@ export interface QueuedItem {
   /** On the clock of `performance.now()`; an item that is not at work by then is dropped. */
   readonly deadline: number;
   readonly owner: ItemOwner;
+  /** What the owner has read of its text; undefined where it does not read along. */
+  readonly streamed: StreamedText | undefined;
 }

@@ -2,21 +2,23 @@ import { AutoglmError } from "@autoglm/api";
 import { chooseVictim } from "./eviction.ts";
 import type { ServedModel } from "./served-model.ts";
 
-/**
- * Which models have memory. Each process counts with what its model declares, and with what any process takes there. To make room, idle extra processes go first,
- * then the idle model that was used longest ago, one that no request is open for before others. While nothing is idle,
- * loading waits. Loads take their room one after the other.
- */
 export interface MemoryLimits {
   readonly budgetBytes: number;
   /** Of each process, whatever its model. */
   readonly processOverheadBytes: number;
 }
 
+/**
+ * Which models have memory. Each process counts with what its model declares, and with what any process takes there. To
+ * make room, idle extra processes go first, then the idle model that was used longest ago, one that no request is open for
+ * before others. While nothing is idle, loading waits. Loads take their room one after the other.
+ */
 export class Residency {
   readonly #models: Map<string, ServedModel>;
   readonly #limits: MemoryLimits;
   #turn: Promise<unknown> = Promise.resolve();
+  /** Loads that wait for room, the one whose turn it is included. */
+  #waiting = 0;
   #changed: PromiseWithResolvers<void> | undefined;
 
   constructor(models: Map<string, ServedModel>, limits: MemoryLimits) {
@@ -35,16 +37,19 @@ export class Residency {
    * @throws AutoglmError `ModelLoadFailed` for a model that can never fit, `Aborted` when nobody wants it any more
    */
   takeRoom(served: ServedModel): Promise<void> {
-    const turn = this.#turn.then(() => this.#makeRoom(served));
+    this.#waiting++;
+    const turn = this.#turn
+      .then(() => this.#makeRoom(served))
+      .finally(() => {
+        this.#waiting--;
+      });
     this.#turn = turn.catch(() => undefined);
     return turn;
   }
 
-  hasRoomFor(served: ServedModel): boolean {
-    let reserved = this.#processBytes(served);
-    for (const other of this.#models.values())
-      reserved += this.#processBytes(other) * other.reservedProcesses;
-    return reserved <= this.#limits.budgetBytes;
+  /** For one process more of a model that has some: what was freed for a load that waits is not taken from it. */
+  hasRoomToSpare(served: ServedModel): boolean {
+    return this.#waiting === 0 && this.#hasRoomFor(served);
   }
 
   async removeIdleProcesses(served: ServedModel): Promise<void> {
@@ -60,8 +65,8 @@ export class Residency {
       const message = `model ${served.model.name} needs ${needed} bytes of memory${runtime}, the node has ${budgetBytes} for models; raise AUTOGLM_MEMORY_BUDGET or take a smaller variant`;
       throw new AutoglmError("ModelLoadFailed", message, { retry: "never" });
     }
-    while (!this.hasRoomFor(served)) {
-      if (served.users === 0)
+    while (!this.#hasRoomFor(served)) {
+      if (served.users === 0 && served.queue.length === 0)
         throw new AutoglmError("Aborted", "nobody waits for the model", { retry: "never" });
       const victim = chooseVictim([...this.#models.values()]);
       const [slot] = victim?.idleSlots ?? [];
@@ -76,13 +81,20 @@ export class Residency {
     served.reservedProcesses++;
   }
 
+  #hasRoomFor(served: ServedModel): boolean {
+    let reserved = this.#processBytes(served);
+    for (const other of this.#models.values())
+      reserved += this.#processBytes(other) * other.reservedProcesses;
+    return reserved <= this.#limits.budgetBytes;
+  }
+
   #processBytes({ model }: ServedModel): number {
     return model.memoryBytes + this.#limits.processOverheadBytes;
   }
 
-  /** A model that was set aside is remembered for that. */
+  /** A model that was set aside is remembered for that, one that is being loaded for whoever it is loaded for. */
   #forget(served: ServedModel): void {
-    if (served.slots.size === 0 && served.users === 0 && served.setAside === undefined)
-      this.#models.delete(served.model.digest);
+    const isUnused = served.isIdle && served.reservedProcesses === 0 && served.users === 0;
+    if (isUnused && served.setAside === undefined) this.#models.delete(served.model.digest);
   }
 }

@@ -10,6 +10,7 @@ import { packTensors, unpackTensors } from "./packing.ts";
 import type { Serving, Warmed } from "./protocol.ts";
 import { TASK_RANK, type QueuedItem } from "./queued-item.ts";
 import { Slot } from "./slot.ts";
+import { StreamedText } from "./streamed-text.ts";
 
 export interface ModelOnDisk {
   readonly name: string;
@@ -213,8 +214,9 @@ export class ServedModel implements EvictionView {
     this.maxProcesses = Math.max(1, this.slots.size);
   }
 
-  enqueue(item: Omit<QueuedItem, "length" | "rows" | "alone">): void {
-    const queued = { ...item, ...this.#sizeOf(item.item), alone: false };
+  enqueue(item: Omit<QueuedItem, "length" | "rows" | "alone" | "streamed">): void {
+    const streamed = item.owner.onToken === undefined ? undefined : new StreamedText();
+    const queued = { ...item, ...this.#sizeOf(item.item), alone: false, streamed };
     if (item.rank < TASK_RANK) {
       this.onlineItems++;
       this.#lastOnline = performance.now();
@@ -334,7 +336,9 @@ export class ServedModel implements EvictionView {
     if (batch.length === 1 && only?.alone === true) only.owner.fail(error);
     else {
       for (const { rank } of batch) if (rank < TASK_RANK) this.onlineItems++;
-      this.queue.unshift(...batch.map((item) => ({ ...item, alone: true })));
+      const again = batch.map((item) => ({ ...item, alone: true }));
+      // Behind more urgent ones that came meanwhile, and before their own kind.
+      this.queue = [...again, ...this.queue].sort((a, b) => a.rank - b.rank);
     }
   }
 
@@ -356,7 +360,8 @@ async function runItems(
   batch: readonly QueuedItem[],
   silenceMs: number,
 ): Promise<readonly PipelineResult[]> {
-  const onToken = (index: number, text: string) => batch[index]?.owner.onToken?.(text);
+  for (const { streamed } of batch) streamed?.begin();
+  const onToken = (index: number, text: string) => batch[index] && stream(batch[index], text);
   const tensors: (readonly NonNullable<PipelineItem["tensors"]>[number][])[] = [];
   for (const { item } of batch)
     if (item.tensors !== undefined && item.type === "tensor") tensors.push(item.tensors);
@@ -375,6 +380,14 @@ async function runItems(
     output: { type: "tensor", outputs: [], scoreSource: "none" },
     tensors: outputs,
   }));
+}
+
+function stream({ owner, streamed }: QueuedItem, text: string): void {
+  if (owner.over) return;
+  const fresh = streamed?.next(text);
+  if (fresh === undefined)
+    owner.fail(new AutoglmError("InferenceFailed", "the answer could not be continued where it broke off"));
+  else if (fresh !== "" || text === "") owner.onToken?.(fresh);
 }
 
 /** For an error of a lost process, how it ended. */

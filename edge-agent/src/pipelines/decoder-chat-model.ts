@@ -56,8 +56,9 @@ export class DecoderChatModel implements ChatModel {
   async scoreChoices(messages: readonly ChatMessage[], choices: readonly string[]): Promise<ChoiceLogprobs> {
     const promptIds = this.#encode(messages);
     const continuations = choices.map((choice) => this.#decoder.prompt.encodeText(choice));
-    const scores = await this.#turns.take(() => this.#decoder.scoreContinuations(promptIds, continuations));
-    this.#onProgress();
+    const scores = await this.#turns.take(() =>
+      this.#decoder.scoreContinuations(promptIds, continuations, this.#onProgress),
+    );
     return {
       logprobs: scores.map(({ logprob, tokens }) => logprob / Math.max(1, tokens)),
       coverage: Math.min(

@@ -70,8 +70,9 @@ export class KvDecoder implements Pipeline {
   scoreContinuations(
     promptIds: readonly number[],
     continuations: readonly (readonly number[])[],
+    onProgress: () => void,
   ): Promise<readonly ContinuationScore[]> {
-    return scoreContinuations(this.#graph, this.#config.vocabSize, promptIds, continuations);
+    return scoreContinuations(this.#graph, this.#config.vocabSize, promptIds, continuations, onProgress);
   }
 
   #rowOf(item: PipelineItem, index: number, { onToken, isOver }: RunHooks): DecoderRow | PipelineResult {

@@ -15,10 +15,12 @@ export async function scoreContinuations(
   vocabSize: number,
   promptIds: readonly number[],
   continuations: readonly (readonly number[])[],
+  onProgress: () => void,
 ): Promise<readonly ContinuationScore[]> {
-  const { cache, ...after } = await graph.prefillLong(promptIds, () => undefined);
+  const { cache, ...after } = await graph.prefillLong(promptIds, onProgress);
   const scores: ContinuationScore[] = [];
   for (const ids of continuations) {
+    onProgress();
     let logprob = ids.length === 0 ? 0 : logprobAt(after, vocabSize, 0, ids[0] ?? 0);
     if (ids.length > 1) {
       const following = await graph.peek(cache, ids.slice(0, -1));

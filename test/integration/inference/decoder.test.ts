@@ -168,18 +168,18 @@ test("a prompt that leaves no room for an answer is refused with both sizes, and
 test("the score of a continuation is the sum of what the model gives its tokens one after the other", async () => {
   const promptIds = decoder.prompt.encode([{ role: "user", content: "Is the sky blue? Answer yes or no." }]);
   const words = ["Yes", "No", "Yes, the sky is blue."].map((word) => decoder.prompt.encodeText(word));
-  const [yes, no, sentence] = await decoder.scoreContinuations(promptIds, words);
+  const [yes, no, sentence] = await decoder.scoreContinuations(promptIds, words, () => undefined);
   expect([yes?.tokens, no?.tokens, sentence?.tokens]).toEqual(words.map(({ length }) => length));
   // Each token behind a prompt that holds the ones before it.
   let chained = 0;
   for (const [index, id] of (words[2] ?? []).entries()) {
     const before = [...promptIds, ...(words[2] ?? []).slice(0, index)];
-    const [score] = await decoder.scoreContinuations(before, [[id]]);
+    const [score] = await decoder.scoreContinuations(before, [[id]], () => undefined);
     chained += score?.logprob ?? 0;
   }
   expect(sentence?.logprob).toBeCloseTo(chained, 4);
   // The first tokens are all the vocabulary's: what they hold together is one.
   const all = Array.from({ length: 49_152 }, (_, id) => [id]);
-  const scores = await decoder.scoreContinuations(promptIds, all);
+  const scores = await decoder.scoreContinuations(promptIds, all, () => undefined);
   expect(scores.reduce((sum, { logprob }) => sum + Math.exp(logprob), 0)).toBeCloseTo(1, 4);
 });

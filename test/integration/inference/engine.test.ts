@@ -233,6 +233,49 @@ describe("memory", () => {
     });
   });
 
+  test("a model gets the room that was made for it, also from one that has more work than processes", async () => {
+    await using engine = startEngine({ memoryBudgetBytes: 2.5 * slowModel.memoryBytes });
+    const stop = new AbortController();
+    function* endless() {
+      for (;;) yield SLOW;
+    }
+    const busy = infer(engine, { model: slowModel, type, texts: endless(), signal: stop.signal });
+    const reading = (async () => {
+      for await (const _ of busy);
+    })();
+    await vi.waitFor(() => expect(engine.stateOf(slowModel)?.processes).toBe(2), { timeout: 20_000 });
+    const other = { ...slowModel, name: "other", digest: "other" };
+    const [result] = await collect(infer(engine, { model: other, type, texts: [FAST] }));
+    expect(result?.output).toBeDefined();
+    stop.abort();
+    await expect(reading).rejects.toSatisfy(failsWith("Aborted"));
+  });
+
+  test("a model that is unloaded while it loads serves whoever comes then, with one process", async () => {
+    await using engine = startEngine();
+    const loading = engine.load(slowModel, AbortSignal.timeout(1));
+    await expect(loading).rejects.toSatisfy(failsWith("Aborted"));
+    await engine.unload(slowModel);
+    const [result] = await collect(infer(engine, { model: slowModel, type, texts: [FAST] }));
+    expect(result?.output).toBeDefined();
+    // And the spare one.
+    await vi.waitFor(() => expect(inferenceProcesses().length).toBe(2));
+  });
+
+  test("an online request waits for room no longer than its deadline", async () => {
+    await using engine = startEngine({ memoryBudgetBytes: slowModel.memoryBytes });
+    const { items, takeFirst } = oneThen(ENDLESS);
+    await takeFirst(infer(engine, { model: slowModel, type, items }));
+    const failed = Promise.withResolvers<unknown>();
+    engine.submit({
+      model: { ...slowModel, digest: "other" },
+      item: { type, text: FAST, parameters: {} },
+      deadline: performance.now() + 300,
+      owner: { over: false, settle: failed.reject, fail: failed.resolve },
+    });
+    expect(await failed.promise).toSatisfy(failsWith("Timeout"));
+  });
+
   test("waiting for room ends with the signal", async () => {
     await using engine = startEngine({ memoryBudgetBytes: slowModel.memoryBytes });
     const { items, takeFirst } = oneThen(ENDLESS);

@@ -55,7 +55,11 @@ describe.each(["glm-edge", "glm-4-9b", "glm4-0414", "llama", "llama-3"])("a rand
     };
     // [gMASK] <sop> <|user|> … <|assistant|> of the checkpoint's own template, whose control tokens are one id each.
     expect(decoder.prompt.encode([{ role: "user", content: "Hi" }])).toEqual(expected.prompt);
-    const [score] = await decoder.scoreContinuations(expected.prompt, [expected.continuation]);
+    const [score] = await decoder.scoreContinuations(
+      expected.prompt,
+      [expected.continuation],
+      () => undefined,
+    );
     expect(score?.logprob).toBeCloseTo(expected.logprob, 3);
     const item = (text: string) =>
       ({ type: "text-generation", text, parameters: { maxNewTokens: 6 } }) as const;

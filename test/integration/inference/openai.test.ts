@@ -5,6 +5,7 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { ModelOnDisk } from "../../../edge-agent/src/engine/index.ts";
 import { startFront, type TestFront } from "./front.ts";
+import { inferenceProcesses } from "./harness.ts";
 import { sampleModel } from "./models.ts";
 
 let folder: string;
@@ -25,8 +26,10 @@ const model = "smollm2-135m-instruct";
 const question = (content: string) => ({ model, max_tokens: 12, messages: [{ role: "user", content }] });
 const capital = question("What is the capital of France?");
 
-async function readEvents(response: Response): Promise<readonly any[]> {
-  const lines = (await response.text()).split("\n\n").filter((line) => line !== "");
+const readEvents = async (response: Response) => eventsIn(await response.text());
+
+function eventsIn(text: string): readonly any[] {
+  const lines = text.split("\n\n").filter((line) => line !== "");
   expect(lines.pop()).toBe("data: [DONE]");
   return lines.map((line) => JSON.parse(line.replace(/^data: /, "")));
 }
@@ -75,6 +78,32 @@ describe("chat completions", () => {
     for (const each of questions) alone.push((await front.ask("/v1/chat/completions", each)).body.choices);
     const together = await Promise.all(questions.map((each) => front.ask("/v1/chat/completions", each)));
     expect(together.map(({ body }) => body.choices)).toEqual(alone);
+  });
+
+  test("stream every character once, also when their process is lost", async () => {
+    const story = { ...question("Write a long story about a lighthouse."), max_tokens: 60 };
+    const whole = await front.ask("/v1/chat/completions", story);
+    let killed = 0;
+    const readAlong = async () => {
+      const response = await post("/v1/chat/completions", { ...story, stream: true });
+      const decoder = new TextDecoder();
+      let text = "";
+      for await (const bytes of response.body ?? []) {
+        text += decoder.decode(bytes, { stream: true });
+        const hasWords = text.split("\n\n").length > 8;
+        if (hasWords && killed === 0)
+          for (const pid of inferenceProcesses()) killed += Number(process.kill(pid, "SIGKILL"));
+      }
+      return eventsIn(text);
+    };
+    const all = await Promise.all([readAlong(), readAlong(), readAlong()]);
+    expect(killed).toBeGreaterThan(0);
+    for (const events of all) {
+      const pieces = events.flatMap(({ choices }) =>
+        choices.map((choice: any) => choice.delta.content ?? ""),
+      );
+      expect(pieces.join("")).toBe(whole.body.choices[0].message.content);
+    }
   });
 
   test("end with the client that asked for them", async () => {

@@ -40,6 +40,14 @@ describe("a full queue", () => {
   });
 });
 
+test("a request with more items than the queue takes is answered whole", async () => {
+  await using front = await startFront({ engineOptions: { queueLimit: 4, threads: 1 } });
+  const texts = Array.from({ length: 600 }, () => FAST);
+  const { status, body } = await front.ask(slow, { inputs: [input("text", "BYTES", [600], texts)] });
+  expect(status).toBe(200);
+  expect(body.outputs[0].data).toHaveLength(600);
+});
+
 describe("a deadline", () => {
   test("that passes in the queue ends the request with 504, and no process works for it", async () => {
     await using front = await startFront({ engineOptions: { threads: 1 } });
