@@ -32,6 +32,7 @@ describe("answerSignalOf", () => {
     ["the best label and its lead", labels(0.75, 0.25), 0.75, 0.5],
     ["no lead where there is one label", labels(0.75), 0.75, null],
     ["nothing without scores", labels(null, null), null, null],
+    ["nothing where a broken graph gave no number", labels(Number.NaN, Number.NaN), null, null],
     ["nothing where the score says nothing", { ...labels(0.75, 0.25), scoreSource: "none" }, null, null],
     ["the mean over entities", entities(["PER", 0, 0.5], ["LOC", 3, 1], ["ORG", 6, null]), 0.75, null],
     ["nothing without an entity", entities(), null, null],

@@ -10,7 +10,13 @@ export interface AnswerSignal {
 
 const NO_SIGNAL: AnswerSignal = { score: null, margin: null };
 
+/** A graph that gives no numbers is sure of nothing: NaN would be neither below nor above any threshold. */
 export function answerSignalOf(output: ItemOutput): AnswerSignal {
+  const { score, margin } = signalIn(output);
+  return { score: Number.isFinite(score) ? score : null, margin: Number.isFinite(margin) ? margin : null };
+}
+
+function signalIn(output: ItemOutput): AnswerSignal {
   if (output.scoreSource === "none") return NO_SIGNAL;
   switch (output.type) {
     case "text-classification":

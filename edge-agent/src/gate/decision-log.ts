@@ -28,7 +28,7 @@ export interface DecisionLogOptions {
   /** What a part begins with, as things are when it is called. */
   readonly begin: () => GateOpenRecord;
   readonly log: Log;
-  readonly partBytes?: number;
+  readonly partBytes?: number | undefined;
 }
 
 const NEXT_PART = Symbol("next part");

@@ -1,7 +1,8 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { gatePolicySchema, type GatePolicy, type ItemResult } from "@autoglm/api";
+import { setTimeout as sleep } from "node:timers/promises";
+import { AutoglmError, gatePolicySchema, type GatePolicy, type ItemResult } from "@autoglm/api";
 import { GateReplay, type GateLogRecord } from "@autoglm/core";
 import { createLogger } from "@autoglm/telemetry";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -293,6 +294,62 @@ describe("budget", () => {
     expect(second.engine.asked["deep"]).toHaveLength(35);
   });
 
+  it("counts an escalation of which nobody knows whether it was answered", async () => {
+    const lost = new AutoglmError("EndpointUnavailable", "scripted", { details: { items: [0] } });
+    const first = await openGate({ budget: { maxEscalations: 3 } }, {}, { deep: () => Promise.reject(lost) });
+    await first.run(["hard"]);
+    await first.gate.close();
+    const second = await openGate({ budget: { maxEscalations: 3 } });
+    await second.run(texts.slice(0, 20));
+    expect(second.engine.asked["deep"]).toHaveLength(2);
+  });
+
+  it("sends nothing that got its edge answer while the disk was slow", async () => {
+    const state = await GateState.open(path.join(folder, "gate"), log);
+    const disk = Promise.withResolvers<void>();
+    const save = state.saveSpent.bind(state);
+    let writes = 0;
+    let written = 0;
+    state.saveSpent = async (...spent) => {
+      // The second block of escalations waits.
+      if (++writes === 2) await disk.promise;
+      await save(...spent);
+      written++;
+    };
+    const down = Promise.withResolvers<void>();
+    const deep = () => down.promise.then(() => Promise.reject(new Error("gone")));
+    const { gate, engine } = await openGate({ budget: { maxEscalations: 100 } }, { state }, { deep });
+    const more = Promise.withResolvers<void>();
+    const end = Promise.withResolvers<void>();
+    async function* items(): AsyncGenerator<ParsedItem> {
+      for (let item = 0; item < 50; item++) {
+        if (item === 5) await more.promise;
+        yield { item, text: `hard ${item}` };
+      }
+      await end.promise;
+    }
+    const signal = AbortSignal.timeout(20_000);
+    const request = { model: model("edge"), type: "text-classification", parameters: {}, signal } as const;
+    const results: ItemResult[] = [];
+    const running = (async () => {
+      for await (const result of gate.infer({ ...request, items: items() })) results.push(result);
+    })();
+    await expect.poll(() => engine.asked["deep"]?.length).toBe(5);
+    more.resolve();
+    await expect.poll(() => writes).toBe(2);
+    const sent = engine.asked["deep"]?.length;
+    down.resolve();
+    await expect.poll(() => results.length).toBe(50);
+    disk.resolve();
+    await expect.poll(() => written).toBe(2);
+    // Long enough for a model in memory to be asked.
+    await sleep(50);
+    end.resolve();
+    await running;
+    expect(results.every(({ answeredBy }) => answeredBy?.model === "edge")).toBe(true);
+    expect(engine.asked["deep"]).toHaveLength(sent ?? 0);
+  });
+
   it("is spent where its file is damaged", async () => {
     await (await openGate({ budget: { maxEscalations: 40 } })).run(texts.slice(0, 5));
     await writeFile(path.join(folder, "gate/budget/task.0.json"), "{");
@@ -353,6 +410,19 @@ describe("decision log", () => {
     expect((await recordsOf()).map((record) => replay.next(record)).filter(Boolean)).toEqual([]);
     expect(replay.decisions).toBeGreaterThan(2 * texts.length);
     expect(replay.outcomes).toBeGreaterThan(2);
+  });
+
+  it("can be replayed part by part, whatever record a part ends with", async () => {
+    for (let round = 0; round < 6; round++) {
+      const scope = `task.${round}`;
+      const { run, gate } = await openGate({ auditShare: 0.6 }, { scope, logPartBytes: 3000 });
+      for (let turn = 0; turn < 12 + round; turn++) await run([`wrong ${turn}`]);
+      await gate.close();
+      for (const part of [`${scope}.old`, scope]) {
+        const replay = new GateReplay();
+        expect((await recordsOf(part)).map((record) => replay.next(record)).filter(Boolean)).toEqual([]);
+      }
+    }
   });
 
   it("holds no text", async () => {

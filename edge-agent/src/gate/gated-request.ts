@@ -186,11 +186,11 @@ export class GatedRequest {
       await this.#options.keeper.covered();
     } catch {
       // A budget that can't be written down can't be spent.
-      this.#atDeep.delete(item);
-      this.#fallBack(item, () => this.#options.keeper.noteUnsent(item));
+      if (this.#atDeep.delete(item)) this.#fallBack(item, () => this.#options.keeper.noteUnsent(item));
       return;
     }
-    if (this.#signal.aborted) return;
+    // The deep model may have failed as a whole meanwhile: then the item has its edge answer.
+    if (this.#signal.aborted || !this.#atDeep.has(item)) return;
     this.#toDeep ??= this.#startDeep();
     this.#toDeep.push(item.parsed);
   }

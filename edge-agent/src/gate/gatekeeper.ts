@@ -4,7 +4,13 @@
  * and reserves in the same turn what it grants.
  */
 import { createHash } from "node:crypto";
-import type { ErrorCode, GatePolicy, ItemResult, TaskType } from "@autoglm/api";
+import {
+  isAutoglmError,
+  type ErrorCode,
+  type GatePolicy,
+  type ItemResult,
+  type TaskType,
+} from "@autoglm/api";
 import {
   answersAgree,
   answerSignalOf,
@@ -43,6 +49,8 @@ export interface GatekeeperOptions {
   readonly now: () => number;
   /** Uniform in [0, 1). */
   readonly random: () => number;
+  /** Of the log of decisions; default its own. */
+  readonly logPartBytes?: number | undefined;
 }
 
 /** What is known of an item while it is open. */
@@ -170,8 +178,9 @@ export class Gatekeeper {
     if (agrees === null) return;
     const share = decision?.rule === "Audit" ? this.#options.policy.auditShare : 1;
     const outcome = { score, pHard, agrees, share };
-    this.#calibration = learnOutcome(this.#calibration, outcome);
+    // A new part of the log begins with the calibration as it was before.
     this.#log?.append({ kind: "outcome", item: item.parsed.item, ...outcome });
+    this.#calibration = learnOutcome(this.#calibration, outcome);
     this.#saveCalibration();
   }
 
@@ -180,7 +189,7 @@ export class Gatekeeper {
     const code = codeOf(error);
     if (code !== undefined && OF_THE_ITEM.includes(code)) this.#health.noteAnswer();
     else this.#health.noteFailure(this.#options.now());
-    if (NOT_SERVED.some((known) => known === code)) this.#release(item);
+    if (NOT_SERVED.some((known) => known === code) && !mayHaveAnswered(error, item)) this.#release(item);
     else this.#settle(item);
     return this.#decide("fallback", item, null);
   }
@@ -268,12 +277,13 @@ export class Gatekeeper {
   }
 
   async #openLog(): Promise<void> {
-    const { state, scope, policy, edge, deep, log, now } = this.#options;
+    const { state, scope, policy, edge, deep, log, now, logPartBytes } = this.#options;
     const { mode, threshold, minConfidence, minMargin, hysteresis, auditShare } = policy;
     this.#log = await DecisionLog.open({
       folder: state.decisionsFolder,
       scope,
       log,
+      partBytes: logPartBytes,
       begin: () => ({
         kind: "open",
         v: GATE_POLICY_VERSION,
@@ -310,6 +320,13 @@ export class Gatekeeper {
 
 function codeOf(error: unknown): string | undefined {
   return typeof error === "object" && error !== null && "code" in error ? String(error.code) : undefined;
+}
+
+/** The request of this item was sent, and nobody knows what became of it: it counts, as the endpoint may count it. */
+function mayHaveAnswered(error: unknown, { parsed }: GatedItem): boolean {
+  if (!isAutoglmError(error)) return false;
+  const { items } = error.details;
+  return Array.isArray(items) && items.includes(parsed.item);
 }
 
 /** undefined where the answer does not say: then the most counts. */
