@@ -1,6 +1,6 @@
 /** Archives: each file in them is a document of its own, and what is wrong with it is its own. */
 import path from "node:path/posix";
-import { isAutoglmError, type InputFormat } from "@autoglm/api";
+import type { InputFormat } from "@autoglm/api";
 import { MAX_SPOOL_BYTES, randomAccess } from "./bytes.ts";
 import type { ParseContext } from "./context.ts";
 import { placed, refuse, type ByteSource, type Content, type Media } from "./items.ts";
@@ -106,8 +106,9 @@ async function* readMember(
     if (member.refusal !== undefined) throw refuse("ItemInvalid", member.refusal);
     yield* readDocument(member.open(), inner);
   } catch (error) {
-    if (!isAutoglmError(error) || error.family !== "user") throw error;
-    yield { error: placed(name, "", error) };
+    const problem = context.watch.problemOf(error);
+    if (problem === undefined) throw error;
+    yield { error: placed(name, "", problem) };
     // One bomb is an item; a thousand of them are an input that has to end.
     context.budget.check();
   }

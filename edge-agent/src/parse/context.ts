@@ -3,6 +3,7 @@ import type { InputFormat } from "@autoglm/api";
 import { InflateBudget } from "./bytes.ts";
 import { DocumentWorker, type DocumentLimits } from "./document-worker.ts";
 import { refuse, shortName, type Media } from "./items.ts";
+import { SourceWatch } from "./source-watch.ts";
 
 const DEFAULT_MAX_ITEM_BYTES = 256 * 1024;
 /** Archives in archives; a tar.gz is two. */
@@ -34,12 +35,14 @@ export class ParseContext {
   readonly maxItemBytes: number;
   readonly budget: InflateBudget;
   readonly worker: DocumentWorker;
+  /** Of the bytes that all of this is read from. */
+  readonly watch: SourceWatch;
   readonly image: ((path: string) => Promise<Media | undefined>) | undefined;
   readonly #nesting: number;
 
   private constructor(
     options: ParseOptions,
-    from: Pick<ParseContext, "name" | "format" | "budget" | "worker" | "image">,
+    from: Pick<ParseContext, "name" | "format" | "budget" | "worker" | "watch" | "image">,
     nesting: number,
   ) {
     this.options = options;
@@ -48,6 +51,7 @@ export class ParseContext {
     this.format = from.format;
     this.budget = from.budget;
     this.worker = from.worker;
+    this.watch = from.watch;
     this.image = from.image;
     this.#nesting = nesting;
   }
@@ -59,6 +63,7 @@ export class ParseContext {
       format,
       budget: new InflateBudget(),
       worker: new DocumentWorker(limits),
+      watch: new SourceWatch(),
       image: undefined,
     };
     return new ParseContext(options, from, 0);
@@ -76,10 +81,10 @@ export class ParseContext {
       );
     }
     const { format = this.format, image } = from;
-    const { budget, worker } = this;
+    const { budget, worker, watch } = this;
     return new ParseContext(
       this.options,
-      { name: shortName(name), format, budget, worker, image },
+      { name: shortName(name), format, budget, worker, watch, image },
       this.#nesting + 1,
     );
   }

@@ -27,6 +27,13 @@ describe("what has no end within the limit costs its first line alone", () => {
   });
 });
 
+test("a text with an open quote on every line ends before it takes all day", async () => {
+  const rows = await rowsOf('",a","b\n'.repeat(200_000), 512 * 1024, 64 * 1024);
+  expect(rows.length).toBeGreaterThan(64);
+  expect(rows.length).toBeLessThan(200);
+  expect(rows.map(told).findIndex((row) => row === "Hopeless")).toBe(rows.length - 1);
+});
+
 test("rows depend on the text and the limit, not on how the text was cut", async () => {
   const text = fc.string({ unit: fc.constantFrom("a", "b", '"', ",", "\n", "\r"), maxLength: 80 });
   await fc.assert(

@@ -11,9 +11,17 @@
  *
  * Rows depend on the text alone, not on how it was cut: what is beyond `maxRowLength` counts as not there, even where the
  * piece happens to hold it.
+ *
+ * Each row that is given up was looked through to the limit. A text with an open quote on every line would take that for
+ * each of them: after so many limits' worth the table ends, with a row that says so.
  */
 
-export type CsvRow = { readonly cells: readonly string[] } | { readonly problem: "Malformed" | "TooLong" };
+export type CsvRow =
+  | { readonly cells: readonly string[] }
+  | { readonly problem: "Malformed" | "TooLong" | "Hopeless" };
+
+/** Of rows that were given up, in lengths of the longest row. */
+const MAX_SCANNED_IN_VAIN = 64;
 
 interface Scan {
   readonly row: CsvRow;
@@ -29,10 +37,17 @@ export class CsvRowScanner {
   /** Length from which on the buffer is looked at again: twice what it was, so that all looks together stay linear. */
   #scanLength = 0;
   #skipping = false;
+  /** UTF-16 units of rows that came to nothing. */
+  #scannedInVain = 0;
 
   constructor(options: { readonly delimiter: string; readonly maxRowLength: number }) {
     this.#delimiter = options.delimiter;
     this.#maxRowLength = options.maxRowLength;
+  }
+
+  /** A row with the problem "Hopeless" was the last. */
+  get isOver(): boolean {
+    return this.#scannedInVain > MAX_SCANNED_IN_VAIN * this.#maxRowLength;
   }
 
   /** Rows that are complete with this piece; `ended` says that no other follows. */
@@ -50,6 +65,10 @@ export class CsvRowScanner {
       }
       const scan = this.#scan(text, from, ended);
       if (scan === undefined) break;
+      if (this.isOver) {
+        yield { problem: "Hopeless" };
+        return;
+      }
       if (!isBlank(scan.row)) yield scan.row;
       from = scan.end;
     }
@@ -68,6 +87,7 @@ export class CsvRowScanner {
   #endless(text: string, from: number): Scan {
     const lineEnd = text.indexOf("\n", from);
     const end = lineEnd < 0 ? text.length : lineEnd + 1;
+    this.#scannedInVain += Math.min(text.length - from, this.#maxRowLength);
     if (end - from <= this.#maxRowLength) return { row: { problem: "Malformed" }, end };
     this.#skipping = lineEnd < 0;
     return { row: { problem: "TooLong" }, end };
@@ -80,7 +100,10 @@ export async function* readCsvRows(
   options: { readonly delimiter: string; readonly maxRowLength: number },
 ): AsyncGenerator<CsvRow> {
   const scanner = new CsvRowScanner(options);
-  for await (const piece of source) yield* scanner.push(piece, false);
+  for await (const piece of source) {
+    yield* scanner.push(piece, false);
+    if (scanner.isOver) return;
+  }
   yield* scanner.push("", true);
 }
 

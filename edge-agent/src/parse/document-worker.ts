@@ -10,11 +10,19 @@ const BATCH_TIME_MS = 30_000;
 const DOCUMENT_TIME_MS = 300_000;
 /** Heap of the thread. What exceeds it ends the thread, not the process. */
 const HEAP_MIB = 512;
+/**
+ * Array buffers of the thread, which the limit of its heap leaves out: a few hundred bytes of parquet can ask for gigabytes of
+ * them. A row group of 256 MiB is there packed, unpacked and as columns.
+ */
+const BUFFERS_MIB = 1024;
+const WATCH_MS = 100;
+const MIB = 1024 * 1024;
 
 export interface DocumentLimits {
   readonly batchMs?: number;
   readonly documentMs?: number;
   readonly heapMib?: number;
+  readonly buffersMib?: number;
 }
 
 export type DocumentRequest = Omit<OpenDocument, "kind">;
@@ -29,6 +37,7 @@ export class DocumentWorker {
       batchMs: limits.batchMs ?? BATCH_TIME_MS,
       documentMs: limits.documentMs ?? DOCUMENT_TIME_MS,
       heapMib: limits.heapMib ?? HEAP_MIB,
+      buffersMib: limits.buffersMib ?? BUFFERS_MIB,
     };
   }
 
@@ -94,6 +103,12 @@ export class DocumentWorker {
   async #next(worker: Worker, format: string): Promise<FromWorker> {
     const ended = new AbortController();
     const timer = setTimeout(() => ended.abort("time"), this.#limits.batchMs);
+    const limitBytes = this.#limits.buffersMib * MIB;
+    const watch = setInterval(() => {
+      void bufferBytes(worker).then((bytes) => {
+        if (bytes > limitBytes) ended.abort("buffers");
+      });
+    }, WATCH_MS);
     const onExit = () => ended.abort("exit");
     worker.once("exit", onExit);
     try {
@@ -101,16 +116,14 @@ export class DocumentWorker {
       return message;
     } catch (error) {
       if (ended.signal.reason === "time") throw tooSlow(format, this.#limits.batchMs, error);
+      if (ended.signal.reason === "buffers") throw needsTooMuch(format, this.#limits.buffersMib, error);
       if (ended.signal.reason === "exit" || isOutOfMemory(error)) {
-        throw refuse(
-          "InputTooLarge",
-          `the ${format} document needs more than ${this.#limits.heapMib} MiB to be read; split it, or convert it to csv or jsonl`,
-          error,
-        );
+        throw needsTooMuch(format, this.#limits.heapMib, error);
       }
       throw refuse("ItemInvalid", `the ${format} document can't be read; save it again`, error);
     } finally {
       clearTimeout(timer);
+      clearInterval(watch);
       worker.off("exit", onExit);
     }
   }
@@ -118,6 +131,22 @@ export class DocumentWorker {
 
 const isOutOfMemory = (error: unknown) =>
   error instanceof Error && "code" in error && error.code === "ERR_WORKER_OUT_OF_MEMORY";
+
+/** Asked from outside: the thread itself answers nothing while it reads. 0 once it has ended. */
+async function bufferBytes(worker: Worker): Promise<number> {
+  try {
+    return (await worker.getHeapStatistics()).external_memory;
+  } catch {
+    return 0;
+  }
+}
+
+const needsTooMuch = (format: string, limitMib: number, cause: unknown) =>
+  refuse(
+    "InputTooLarge",
+    `the ${format} document needs more than ${limitMib} MiB to be read; split it, or convert it to csv or jsonl`,
+    cause,
+  );
 
 const tooSlow = (format: string, limitMs: number, cause?: unknown) =>
   refuse(

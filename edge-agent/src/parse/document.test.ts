@@ -12,6 +12,7 @@ async function* inPieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8A
 interface Options {
   readonly format?: InputFormat;
   readonly field?: string;
+  readonly fields?: Readonly<Record<string, readonly string[]>>;
   readonly maxItemBytes?: number;
   readonly pieceBytes?: number;
 }
@@ -119,6 +120,21 @@ describe("what is broken fails alone", () => {
     expect(await outcomes('[{"text": "a"}, null, 3, "b"]')).toEqual(["a", "ItemInvalid", "ItemInvalid", "b"]);
   });
 
+  test("a record whose list of labels is deeper than the stack", async () => {
+    const deep = `${"[".repeat(20_000)}${"]".repeat(20_000)}`;
+    const document = `{"text": "a", "labels": ${deep}}\n{"text": "b", "labels": ["x", 1, true]}\n`;
+    const [first, second] = await parsed(document, { fields: { labels: ["labels"] } });
+    expect(first).toMatchObject({
+      error: { code: "ItemInvalid", message: expect.stringContaining("line 1: field labels is a list of") },
+    });
+    expect(second).toMatchObject({ text: "b", fields: { labels: '["x",1,true]' } });
+  });
+
+  test("a document that makes its parser throw", async () => {
+    const document = "%YAML 1.1\n---\n<<: 5\ntext: a\n";
+    expect(await outcomes(document, { format: "yaml" })).toEqual(["ItemInvalid"]);
+  });
+
   test("a line, a cell and an open quote beyond the limit, without keeping them", async () => {
     const long = "x".repeat(300);
     const limited = { maxItemBytes: 100, pieceBytes: 64 };
@@ -163,6 +179,71 @@ describe("what is wrong as a whole", () => {
   ])("%s", async (_, document, options, code) => {
     await expect(parsed(document, options)).rejects.toSatisfy((error) => hasErrorCode(error, code));
   });
+});
+
+// Where a pattern tries anew from each of the marks or blanks, most of these take longer than a test may last.
+describe("marks and blanks without an end pass once", () => {
+  test("comments in front of a text", async () => {
+    const document = `${"<!---->".repeat(40)}text`;
+    expect(await outcomes(document)).toEqual([document]);
+  });
+
+  test("a cell that is nearly an address", async () => {
+    const cell = `${"@.".repeat(20_000)} x`;
+    expect(await outcomes(`id,body\n1,${cell}\n`)).toEqual([cell]);
+    const short = `${"@.".repeat(4000)} x`;
+    expect(await outcomes(`id,body\n1,${short}\n`)).toEqual([short]);
+  });
+
+  test.each<[what: string, line: string]>([
+    ["comments", "<!--".repeat(50_000)],
+    ["tags", "<a ".repeat(60_000).trim()],
+    ["images", "![".repeat(100_000)],
+    ["links", "[".repeat(200_000)],
+    ["targets of links", "[a](".repeat(50_000)],
+    ["titles of links", '[a](b "'.repeat(30_000)],
+    ["references", "[a][".repeat(50_000)],
+    ["bold text", "**a ".repeat(50_000).trim()],
+    ["bold italics", "***a ".repeat(40_000).trim()],
+    ["struck text", "~~a ".repeat(50_000).trim()],
+    ["a long run of stars", `a ${"*".repeat(200_000)}`],
+    ["a long run of code marks", `a ${"`".repeat(100_000)} ${"b".repeat(100_000)}`],
+    ["code marks of each length", Array.from({ length: 600 }, (_, length) => "`".repeat(length)).join("b")],
+    ["rules", `${"_ ".repeat(100_000)}b`],
+    ["cells of a table", `|${" |".repeat(100_000)} b`],
+  ])("markdown: %s", async (_, line) => {
+    expect(await outcomes(line, { format: "markdown" })).toEqual([line]);
+  });
+
+  test("markdown: blanks within a heading", async () => {
+    const text = `a${" ".repeat(20_000)}b`;
+    expect(await outcomes(`# ${text}`, { format: "markdown" })).toEqual([text]);
+    expect(await outcomes(`# ${text} ##${" ".repeat(20_000)}`, { format: "markdown" })).toEqual([text]);
+  });
+
+  test("html: tags that nobody closes end the page with an error, within the piece", async () => {
+    const document = `<html><body><p>one</p>${"<b>".repeat(1_000_000)}two`;
+    expect(await outcomes(document, { pieceBytes: document.length })).toEqual(["one", "InputTooLarge"]);
+    const [, error] = await parsed(document);
+    expect(JSON.stringify(error)).toContain("block 2: more than 10000 tags of the page are open");
+    const nested = `<html><body>${"<b>".repeat(9000)}deep${"</b>".repeat(9000)}`;
+    expect(await outcomes(`${nested}${"<br>".repeat(20_000)}<p>two`)).toEqual(["deep", "two"]);
+  });
+});
+
+test.each<[line: string, text: string]>([
+  ["# a", "a"],
+  ["  ### a b ###  ", "a b"],
+  ["# C#", "C#"],
+  ["# a \\#", "a #"],
+  ['## `a` and **b** ![c](d) [e](f "g") [h][i]', "a and b c e h"],
+  ["`` a`b `` ***c*** <!-- d -->_e_ ~~f~~", "a`b  c e f"],
+])("markdown: %s is %s", async (line, text) => {
+  expect(await outcomes(line, { format: "markdown" })).toEqual([text]);
+});
+
+test("markdown: a heading without a text is none", async () => {
+  expect(await outcomes("# #\n\ntext\n## ##\n#  ", { format: "markdown" })).toEqual(["text"]);
 });
 
 test("closes its source when the reader leaves early", async () => {

@@ -14,7 +14,7 @@
  * What is wrong with a part is an error of one item. So is a document that is recognised and broken: it ends with an item
  * that says so. What is wrong from the start (nothing recognised, no such field, nothing in it) is thrown.
  */
-import { AutoglmError, isAutoglmError } from "@autoglm/api";
+import { AutoglmError } from "@autoglm/api";
 import { readArchive } from "./archives.ts";
 import { peekBytes } from "./bytes.ts";
 import { ParseContext, type ParseOptions } from "./context.ts";
@@ -43,14 +43,15 @@ export async function* parseDocument(source: ByteSource, options: ParseOptions):
   const context = ParseContext.of(options);
   let item = 0;
   try {
-    for await (const content of readDocument(source, context))
+    for await (const content of readDocument(context.watch.watched(source), context))
       yield { item: item++, ...judged(content, context) };
     if (item === 0) throw refuse("InputEmpty", "the input has no items");
   } catch (error) {
-    if (!isAutoglmError(error) || error.family !== "user") throw error;
-    const { code, message } = placed(context.name, "", error);
+    const problem = context.watch.problemOf(error);
+    if (problem === undefined) throw error;
+    const { code, message } = placed(context.name, "", problem);
     if (item === 0 && code !== "ItemInvalid")
-      throw new AutoglmError(code, message, { details: error.details, cause: error });
+      throw new AutoglmError(code, message, { details: problem.details, cause: error });
     yield { item, error: { code, message } };
   } finally {
     await context.worker.close();

@@ -22,9 +22,11 @@ const COLUMN_NAME = /^[\p{L}_][\p{L}\p{M}\p{N}_ .#/()-]*$/u;
 const MAX_NAME_LENGTH = 64;
 /** Numbers, dates, times, percentages, truth values: no text to work on. */
 const NOT_PROSE = /^([\d.,:/\s%+-]*|true|false|null)$/i;
-/** Addresses, identifiers, paths: one long word. */
+/** Addresses, identifiers, paths: one long word. No part may match what the next one begins with: cells come from anyone. */
 const ONE_WORD_CODE =
-  /^(https?:\/\/\S+|\S+@\S+\.\S+|[\w.-]+([/\\][\w.-]+)+|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{16,})$/i;
+  /^(https?:\/\/\S+|[^\s@]+@[^\s@.]+(\.[^\s@.]+)+|[\w.-]+([/\\][\w.-]+)+|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{16,})$/i;
+/** Longer than any address or path. */
+const MAX_CODE_LENGTH = 8 * 1024;
 /** How much more text-like the best column has to be than the next to be taken without being named. */
 const CLEAR_LEAD = 2;
 
@@ -86,8 +88,7 @@ export function findName(names: readonly string[], wanted: readonly string[]): s
 function proseLikeness(values: readonly unknown[]): number {
   const filled = values.filter((value) => value !== undefined && value !== null && value !== "");
   const texts = filled.filter(
-    (value) =>
-      typeof value === "string" && !NOT_PROSE.test(value.trim()) && !ONE_WORD_CODE.test(value.trim()),
+    (value) => typeof value === "string" && !NOT_PROSE.test(value.trim()) && !isOneWordCode(value.trim()),
   );
   if (texts.length === 0 || texts.length < filled.length / 2) return 0;
   const letters = texts.map(
@@ -96,6 +97,8 @@ function proseLikeness(values: readonly unknown[]): number {
   const mean = letters.reduce((sum, length) => sum + length, 0) / texts.length;
   return mean * (new Set(texts).size / texts.length);
 }
+
+const isOneWordCode = (text: string) => text.length <= MAX_CODE_LENGTH && ONE_WORD_CODE.test(text);
 
 function fieldNotFound(names: readonly string[], problem: string): AutoglmError {
   const fields = names.slice(0, 20).map((name) => name.slice(0, MAX_NAME_LENGTH));

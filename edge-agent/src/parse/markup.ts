@@ -6,11 +6,13 @@ import { splitLines } from "./lines.ts";
 
 /** UTF-16 units of one tag or comment, which the parser holds until its end; images inside of attributes fit. */
 const MAX_MARK_LENGTH = 16 * 1024 * 1024;
+/** Open elements. The parser moves and searches the list of their names with every tag; browsers keep 512. */
+const MAX_DEPTH = 10_000;
 
 /**
  * Blocks of a page. Broken markup is read as browsers do; nothing is fetched or run. htmlparser2 (what cheerio is built
- * on) keeps no tree, so neither the size of a page nor the depth of its tags takes memory.
- * A tag or comment without an end within 16 Mi characters is an error, and the last row.
+ * on) keeps no tree but the names of the open elements, so the size of a page takes no memory.
+ * A tag or comment without an end within 16 Mi characters is an error, and the last row; so are 10,000 open elements.
  */
 export async function* readHtml(text: AsyncIterable<string>, maxItemBytes: number): AsyncGenerator<Row> {
   const blocks = new HtmlBlocks(maxItemBytes);
@@ -42,6 +44,7 @@ class HtmlBlocks {
   #unread = 0;
   #tableRows = 0;
   #preformatted = 0;
+  #depth = 0;
   /** Units since the parser gave something. */
   #markLength = 0;
   #isGivenUp = false;
@@ -61,11 +64,18 @@ class HtmlBlocks {
   write(piece: string): void {
     this.#markLength += piece.length;
     this.#parser.write(piece);
-    if (this.#markLength <= MAX_MARK_LENGTH) return;
+    if (this.#markLength <= MAX_MARK_LENGTH || this.#isGivenUp) return;
+    this.#giveUp(
+      `a tag or comment of the page has no end within ${MAX_MARK_LENGTH} characters; save the page again without it`,
+    );
+  }
+
+  #giveUp(message: string): void {
     this.#flush();
-    const message = `a tag or comment of the page has no end within ${MAX_MARK_LENGTH} characters; save the page again without it`;
     this.#rows.push({ error: { code: "InputTooLarge", message }, place: `block ${++this.#count}` });
     this.#isGivenUp = true;
+    // Ends within the piece: a whole page may come as one.
+    this.#parser.pause();
   }
 
   get isGivenUp(): boolean {
@@ -73,6 +83,7 @@ class HtmlBlocks {
   }
 
   end(): void {
+    if (this.#isGivenUp) return;
     this.#parser.end();
     this.#flush();
   }
@@ -85,6 +96,12 @@ class HtmlBlocks {
 
   #open(name: string): void {
     this.#markLength = 0;
+    if (++this.#depth > MAX_DEPTH) {
+      this.#giveUp(
+        `more than ${MAX_DEPTH} tags of the page are open inside of each other; close them, or save the page as text`,
+      );
+      return;
+    }
     if (UNREAD_ELEMENTS.has(name) || name === "title") this.#unread++;
     if (name === "pre" || name === "textarea") this.#preformatted++;
     this.#border(name);
@@ -93,6 +110,8 @@ class HtmlBlocks {
 
   #close(name: string): void {
     this.#markLength = 0;
+    // Void elements (br, img) are opened and closed too.
+    this.#depth--;
     if (UNREAD_ELEMENTS.has(name) || name === "title") this.#unread = Math.max(0, this.#unread - 1);
     if (name === "pre" || name === "textarea") this.#preformatted = Math.max(0, this.#preformatted - 1);
     if (name === "tr") this.#tableRows = Math.max(0, this.#tableRows - 1);
@@ -138,7 +157,7 @@ class HtmlBlocks {
 }
 
 const FENCE = /^ {0,3}(`{3,}|~{3,})/;
-const HEADING = /^ {0,3}#{1,6}\s+(.*?)\s*#*\s*$/;
+const HEADING = /^ {0,3}#{1,6}(?=\s)/;
 const UNDERLINE = /^ {0,3}(=+|-+)\s*$/;
 const RULE = /^ {0,3}([-*_])( *\1){2,}\s*$/;
 const LIST_ITEM = /^\s*([-*+]|\d{1,9}[.)])\s+(\[[ xX]\]\s+)?/;
@@ -190,7 +209,7 @@ export async function* readMarkdown(text: AsyncIterable<string>, maxItemBytes: n
     } else if (content.trim() === "" || (RULE.test(content) && block.length === 0)) yield* flush();
     else if (HEADING.test(content)) {
       yield* flush();
-      add(content.replace(HEADING, "$1"), number);
+      add(headingText(content), number);
       yield* flush();
     } else if (UNDERLINE.test(content)) yield* flush();
     else if (TABLE_ROW.test(content)) {
@@ -214,15 +233,38 @@ export async function* readMarkdown(text: AsyncIterable<string>, maxItemBytes: n
   yield* flush();
 }
 
+/** Without its marks; a # at the end that touches a word is part of it: `# C#`. */
+function headingText(line: string): string {
+  const text = line.replace(HEADING, "").trimEnd();
+  let end = text.length;
+  while (text[end - 1] === "#") end--;
+  return (/\s/.test(text[end - 1] ?? " ") ? text.slice(0, end) : text).trim();
+}
+
+/**
+ * Every pattern stops where its own opening mark comes again (brackets hold no bracket, a code span has a mark of its
+ * length on both sides), so a line of marks that nothing closes is passed once and not once for each of them.
+ */
 function plainText(markdown: string): string {
-  return markdown
-    .replaceAll(/<!--.*?-->/g, "")
+  return withoutComments(markdown)
     .replaceAll(/<\/?[a-zA-Z][^<>]*>/g, "")
-    .replaceAll(/!\[([^\]]*)\]\([^()\s]*(?:\s+"[^"]*")?\)/g, "$1")
-    .replaceAll(/\[([^\]]+)\]\([^()\s]*(?:\s+"[^"]*")?\)/g, "$1")
-    .replaceAll(/\[([^\]]+)\]\[[^\]]*\]/g, "$1")
-    .replaceAll(/(`+)(.+?)\1/g, "$2")
-    .replaceAll(/(\*\*\*|\*\*|___|__|~~)(?=\S)(.+?)(?<=\S)\1/g, "$2")
+    .replaceAll(/!\[([^[\]]*)\]\([^()\s]*(?:\s+"[^"]*")?\)/g, "$1")
+    .replaceAll(/\[([^[\]]+)\]\([^()\s]*(?:\s+"[^"]*")?\)/g, "$1")
+    .replaceAll(/\[([^[\]]+)\]\[[^[\]]*\]/g, "$1")
+    .replaceAll(/(?<!`)(`{1,16})(?!`)(.+?)(?<!`)\1(?!`)/g, "$2")
+    .replaceAll(/(\*\*\*|\*\*|___|__|~~)(?=\S)((?:(?!\1).)+?)(?<=\S)\1/g, "$2")
     .replaceAll(/(?<![\p{L}\p{N}*_])([*_])(?=\S)([^*_]+?)(?<=\S)\1(?![\p{L}\p{N}*_])/gu, "$2")
     .replaceAll(/\\([\\`*_{}[\]()#+\-.!|>~])/g, "$1");
+}
+
+function withoutComments(markdown: string): string {
+  let kept = "";
+  let from = 0;
+  for (;;) {
+    const start = markdown.indexOf("<!--", from);
+    const end = start < 0 ? -1 : markdown.indexOf("-->", start + "<!--".length);
+    if (end < 0) return kept + markdown.slice(from);
+    kept += markdown.slice(from, start);
+    from = end + "-->".length;
+  }
 }

@@ -6,6 +6,7 @@ import {
   snappyUncompress,
   type AsyncBuffer,
   type Compressors,
+  type RowGroup,
 } from "hyparquet";
 import { refuse, type Row } from "./items.ts";
 import { sniffBytes } from "./sniff.ts";
@@ -14,6 +15,8 @@ import { shallow } from "./values.ts";
 /** A row group is unpacked as a whole. Writers make them of 128 MiB at most unless told otherwise. */
 const MAX_GROUP_BYTES = 256 * 1024 * 1024;
 const MAX_FOOTER_BYTES = 16 * 1024 * 1024;
+/** Of all columns of a row group: a value takes a place of 8 bytes in its row, and the thread's heap has 512 MiB. */
+const MAX_GROUP_VALUES = 64 * 1024 * 1024;
 
 /** @param slice bytes of the file; it may be of any size, as only a row group is read at once */
 export async function* readParquet(
@@ -37,6 +40,12 @@ export async function* readParquet(
         `row group ${index + 1} of the parquet file unpacks to more than ${MAX_GROUP_BYTES / 1024 ** 2} MiB; write smaller row groups`,
       );
     }
+    if (valuesOf(group) > MAX_GROUP_VALUES) {
+      throw refuse(
+        "InputTooLarge",
+        `row group ${index + 1} of the parquet file has more than ${MAX_GROUP_VALUES} values; write smaller row groups`,
+      );
+    }
     const rowEnd = rowStart + Number(group.num_rows);
     const rows = await readGroup({ file, metadata, rowStart, rowEnd }, index);
     for (const [offset, row] of rows.entries()) {
@@ -45,6 +54,15 @@ export async function* readParquet(
     }
     rowStart = rowEnd;
   }
+}
+
+/**
+ * As the footer declares them: packed they may take next to nothing. Pages that hold more than is declared are stopped by the
+ * thread's limits.
+ */
+function valuesOf({ num_rows, columns }: RowGroup): number {
+  const ofColumns = columns.reduce((sum, { meta_data }) => sum + Number(meta_data?.num_values ?? 0), 0);
+  return Math.max(Number(num_rows), ofColumns);
 }
 
 function checkFooter(slice: (start: number, end: number) => Uint8Array, size: number): void {

@@ -85,10 +85,13 @@ const noImage = (text: string) =>
 async function pageText(page: Page): Promise<string> {
   const { items } = await page.getTextContent();
   const text = items.map((item) => ("str" in item ? item.str + (item.hasEOL ? "\n" : "") : "")).join("");
-  return text
-    .replaceAll("\0", "")
-    .replaceAll(/[ \t]+\n/g, "\n")
-    .trim();
+  return (
+    text
+      .replaceAll("\0", "")
+      // From the first blank of a run alone: a run that ends in no line end is not tried again from each of its blanks.
+      .replaceAll(/(?<![ \t])[ \t]+\n/g, "\n")
+      .trim()
+  );
 }
 
 async function showsText(page: Page): Promise<boolean> {

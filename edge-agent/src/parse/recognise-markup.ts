@@ -4,6 +4,10 @@ import { parseAllDocuments } from "yaml";
 /** Longest sample that is parsed to tell YAML from lines of text. */
 const YAML_SAMPLE_LENGTH = 8 * 1024;
 
+const DOCUMENT_TYPE = /^<!DOCTYPE[^>[]*(?:\[[^\]]*\])?>/;
+/** No bracket inside of brackets: else each that is open is looked for the end of the whole line. */
+const LINK = /\[[^[\]]+\]\([^()\s]+\)/;
+
 export type MarkupFormat = "html" | "xml" | "markdown" | "yaml";
 
 /** @param complete whether the sample is all of the text */
@@ -30,13 +34,31 @@ function isHtml(start: string): boolean {
 
 /** An element that is the whole text: its end tag stands last, where the end can be seen. */
 function isElement(start: string, complete: boolean): boolean {
-  const name =
-    /^(?:<!--[\s\S]*?-->\s*|<!DOCTYPE[^>[]*(?:\[[^\]]*\])?>\s*)*<([\p{L}_][\p{L}\p{N}_.:-]*)(?:\s+[\p{L}_][\w.:-]*\s*=\s*["']|\s*\/?>)/u.exec(
-      start.slice(0, 8192),
-    )?.[1];
+  const name = /^<([\p{L}_][\p{L}\p{N}_.:-]*)(?:\s+[\p{L}_][\w.:-]*\s*=\s*["']|\s*\/?>)/u.exec(
+    withoutProlog(start.slice(0, 8192)),
+  )?.[1];
   if (name === undefined) return false;
   if (!complete) return /<\/[\p{L}_]|\/>/u.test(start);
   return start.trimEnd().endsWith(`</${name}>`) || /^<[^<>]*\/>\s*$/.test(start);
+}
+
+/**
+ * Without the comments and document types in front. One at a time: a pattern that repeats them tries every way to
+ * divide them among its repetitions before it gives up, and there are 2^n.
+ */
+function withoutProlog(text: string): string {
+  let rest = text;
+  for (;;) {
+    const end = rest.startsWith("<!--") ? commentEnd(rest) : (DOCUMENT_TYPE.exec(rest)?.[0].length ?? 0);
+    if (end === 0) return rest;
+    rest = rest.slice(end).trimStart();
+  }
+}
+
+/** 0 for a comment without an end. */
+function commentEnd(text: string): number {
+  const at = text.indexOf("-->", "<!--".length);
+  return at < 0 ? 0 : at + "-->".length;
 }
 
 /** A heading and one more mark, or two headings: a # in front of a single line of text is not enough. */
@@ -49,11 +71,7 @@ function isMarkdown(sample: string): boolean {
     (line, index) => /^(={3,}|-{3,})$/.test(line) && /^\p{L}/u.test(lines[index - 1] ?? ""),
   ).length;
   const others =
-    count(/^\s*[-*+] \S/) +
-    count(/\[[^\]]+\]\([^)\s]+\)/) +
-    count(/^> \S/) +
-    count(/^\|.*\|$/) +
-    count(/\*\*\S.*\*\*/);
+    count(/^\s*[-*+] \S/) + count(LINK) + count(/^> \S/) + count(/^\|.*\|$/) + count(/\*\*\S.*\*\*/);
   const marks = headings + fences + underlined;
   return headings + underlined >= 2 || fences >= 2 || (marks > 0 && others > 0);
 }

@@ -132,6 +132,14 @@ function withFields(
   wanted: readonly { readonly key: string; readonly name: string }[],
 ): Content {
   if ("error" in content) return content;
+  const nested = wanted.find(({ name }) => isNested(record[name]));
+  if (nested !== undefined) {
+    return {
+      error: invalid(
+        `field ${nested.name} is a list of more than texts and numbers; write it as a list of texts`,
+      ),
+    };
+  }
   const fields = Object.fromEntries(
     wanted.flatMap(({ key, name }) => {
       const value = record[name];
@@ -142,6 +150,10 @@ function withFields(
   );
   return Object.keys(fields).length === 0 ? content : { ...content, fields };
 }
+
+/** Lists in lists would be written by recursion, and may be deeper than the stack. */
+const isNested = (value: unknown): boolean =>
+  Array.isArray(value) && value.some((one) => !["string", "number", "boolean"].includes(typeof one));
 
 function textOf(value: unknown, what: string): { readonly text: string } | { readonly error: ItemError } {
   if (typeof value === "string") return { text: value };

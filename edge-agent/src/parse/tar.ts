@@ -23,10 +23,12 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
       block !== undefined;
       block = await reader.take(BLOCK_BYTES)
     ) {
-      const header = new Header(block, 0, pax, globalPax);
+      const header = headerOf(block, pax, globalPax);
       if (header.nullBlock) continue;
       if (!header.cksumValid) throw damaged();
       const size = header.size ?? 0;
+      // A pax header may say anything: 0.5, Infinity.
+      if (!Number.isSafeInteger(size) || size < 0) throw damaged();
       if (isMeta(header.type)) {
         if (size > MAX_META_BYTES) throw damaged();
         const bytes = await reader.take(size);
@@ -52,6 +54,15 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
   }
 }
 
+/** tar throws plain errors at numbers that are none. */
+function headerOf(block: Buffer, pax: Pax | undefined, globalPax: Pax | undefined): Header {
+  try {
+    return new Header(block, 0, pax, globalPax);
+  } catch (error) {
+    throw damaged(error);
+  }
+}
+
 const padding = (size: number) => (BLOCK_BYTES - (size % BLOCK_BYTES)) % BLOCK_BYTES;
 
 const isMeta = (type: string) =>
@@ -66,7 +77,8 @@ const isMeta = (type: string) =>
 /** Links, devices and folders hold nothing; a link is never followed. */
 const isFileType = (type: string) => type === "File" || type === "OldFile" || type === "ContiguousFile";
 
-const damaged = () => refuse("ItemInvalid", "the tar archive is damaged or cut off; pack it again");
+const damaged = (cause?: unknown) =>
+  refuse("ItemInvalid", "the tar archive is damaged or cut off; pack it again", cause);
 
 class BlockReader {
   readonly #source: AsyncIterator<Uint8Array>;
@@ -130,6 +142,8 @@ class BlockReader {
       this.#chunk = next.value;
     }
     const part = this.#chunk.subarray(0, length);
+    // Who asks for less than a byte would ask for ever.
+    if (part.length === 0) throw damaged();
     this.#chunk = this.#chunk.subarray(part.length);
     return part;
   }

@@ -44,7 +44,14 @@ export async function* readTable(
       const broken = invalid(
         `a quote of the row is not closed where a cell may end, within ${maxRowLength} characters; double the quotes inside a quoted cell`,
       );
-      yield { error: row.problem === "TooLong" ? tooLong(maxItemBytes) : broken, place };
+      const problems = {
+        TooLong: tooLong(maxItemBytes),
+        Malformed: broken,
+        Hopeless: invalid(
+          "too many rows have a quote that is not closed: what follows is not read; double the quotes inside quoted cells, or give the input another format",
+        ),
+      };
+      yield { error: problems[row.problem], place };
     } else if (names === undefined) {
       if (row.cells.length > MAX_COLUMNS) {
         throw refuse(

@@ -36,6 +36,11 @@ describe("each step", () => {
     expect(await textsOf([text], [step])).toEqual([result]);
   });
 
+  test("stripHtml leaves what is no page, however deep it is", async () => {
+    const deep = "<b>".repeat(300_000);
+    expect(await textsOf([deep], [{ step: "stripHtml" }])).toEqual([deep]);
+  });
+
   test("dedupe leaves out what came before, after the steps in front of it", async () => {
     const texts = ["Ａ b", "A  b", "c", "A b"];
     expect(await textsOf(texts, [{ step: "dedupe" }])).toEqual(texts);

@@ -59,20 +59,29 @@ export const BLOCK_ELEMENTS: ReadonlySet<string> = new Set(
   ).split(" "),
 );
 
-/** Tags go, entities become characters, blocks are kept apart by a line end. Text without `<` and `&` stays as it is. */
+/** Open elements. The parser moves and searches the list of their names with every tag; browsers keep 512. */
+const MAX_DEPTH = 10_000;
+
+/**
+ * Tags go, entities become characters, blocks are kept apart by a line end. Text without `<` and `&` stays as it is, and so
+ * does one with more than 10,000 open elements, which is no page.
+ */
 export function stripHtml(text: string): MappedText {
   if (!/[<&]/.test(text)) return unchanged(text);
   const builder = new TextBuilder();
+  let depth = 0;
   let unread = 0;
   let isEmpty = true;
   let breakAt: { from: number; to: number } | undefined;
   const parser = new Parser(
     {
       onopentagname(name) {
+        if (++depth > MAX_DEPTH) parser.pause();
         if (UNREAD_ELEMENTS.has(name)) unread++;
         noteBreak(name);
       },
       onclosetag(name) {
+        depth--;
         if (UNREAD_ELEMENTS.has(name)) unread = Math.max(0, unread - 1);
         noteBreak(name);
       },
@@ -90,7 +99,9 @@ export function stripHtml(text: string): MappedText {
     if (unread > 0 || !BLOCK_ELEMENTS.has(name)) return;
     breakAt ??= { from: parser.startIndex, to: Math.min(text.length, parser.endIndex + 1) };
   }
-  parser.end(text);
+  parser.write(text);
+  if (depth > MAX_DEPTH) return unchanged(text);
+  parser.end();
   return builder.build();
 }
 

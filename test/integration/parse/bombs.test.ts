@@ -2,6 +2,7 @@
 import { crc32, deflateRawSync, gzipSync } from "node:zlib";
 import { expect, test } from "vitest";
 import { outcomes, streamOf } from "./documents.ts";
+import { parquetBomb } from "./parquet-bomb.ts";
 
 const MIB = 1024 ** 2;
 const BOMB = expect.stringMatching(/InputTooLarge: .*unpacks to more than 250 times its size/);
@@ -79,6 +80,32 @@ test("a file that is larger than its archive says is damaged", async () => {
   const archive = zipOf([{ name: "a.txt", content: "one\n".repeat(1000), size: 4 }, good]);
   expect(await outcomes(streamOf(archive), { name: "a.zip" })).toEqual([
     expect.stringMatching(/ItemInvalid: a\.zip\/a\.txt: its data in the zip archive is damaged/),
+    "good",
+  ]);
+});
+
+const LARGE = 250_000_000;
+
+test("the parquet files of this test are read where they tell the truth", async () => {
+  const file = parquetBomb({ columns: 3, pageValues: 1, declaredValues: 1 });
+  expect(await outcomes(streamOf(file), { name: "a.parquet" })).toEqual([
+    expect.stringMatching(/thrown InputFieldNotFound/),
+  ]);
+});
+
+test("a parquet that declares more values than can be read is refused", async () => {
+  const file = parquetBomb({ columns: 1, pageValues: LARGE, declaredValues: LARGE });
+  expect(file.length).toBeLessThan(1000);
+  expect(await outcomes(streamOf(file), { name: "a.parquet" })).toEqual([
+    expect.stringMatching(/InputTooLarge: a\.parquet: row group 1 .* has more than 67108864 values/),
+  ]);
+});
+
+test("a parquet whose pages hold more than it declares is stopped, and the next file is read", async () => {
+  const file = parquetBomb({ columns: 3, pageValues: LARGE, declaredValues: 1 });
+  const archive = zipOf([{ name: "bomb.parquet", content: file }, good]);
+  expect(await outcomes(streamOf(archive), { name: "a.zip" })).toEqual([
+    expect.stringMatching(/InputTooLarge: a\.zip\/bomb\.parquet: .* needs more than 1024 MiB/),
     "good",
   ]);
 });

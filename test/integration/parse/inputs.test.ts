@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { join } from "node:path";
+import { inspect } from "node:util";
 import { hasErrorCode, type TaskType, type WorkInput } from "@autoglm/api";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { readItems, type RemoteInputs } from "../../../edge-agent/src/agent/work-input.ts";
@@ -132,6 +133,40 @@ describe("url", () => {
       code: "InputUnavailable",
       retry: "backoff",
     });
+  });
+
+  test("no error shows what may be secret in an address", async () => {
+    const secret = "s3cr3t";
+    const address = await serve((request, reply) => {
+      const { pathname } = new URL(request.url ?? "", "http://localhost");
+      if (pathname === "/cut") {
+        reply.writeHead(200, { "content-length": "1000" });
+        reply.write("one\n");
+        setTimeout(() => reply.destroy(), 50);
+      } else if (pathname === "/large") reply.end("a line\n".repeat(1000));
+      else if (pathname === "/away")
+        reply.writeHead(302, { location: `http://example.com/?t=${secret}` }).end();
+      else reply.writeHead(403).end();
+    });
+    const query = `?X-Amz-Signature=${secret}#${secret}`;
+    const addresses = [
+      ...["/403", "/cut", "/large", "/away"].map((path) => `${address}${path}${query}`),
+      `${address.replace("127.0.0.1", "127.0.0.2")}/${query}`,
+      `http://user:${secret}@127.0.0.1/${query}`,
+      `http://127.0.0.1:99999/${query}`,
+    ];
+    const reads: ((one: string) => Promise<unknown>)[] = [
+      (one) => items(url(one), remote({ maxBytes: 1000 })),
+      (one) => Array.fromAsync(readHttp(one, { allowed: local, maxBytes: 1000 })),
+    ];
+    for (const read of reads) {
+      for (const one of addresses) {
+        const error = await read(one).catch((thrown: unknown) => thrown);
+        expect(error).toBeInstanceOf(Error);
+        expect(inspect(error, { depth: null, showHidden: true })).not.toContain(secret);
+        expect(String(error)).toContain("http://127.0.0.");
+      }
+    }
   });
 
   test("limits: size by header and by count, silence, and the end of the work", async () => {
