@@ -8,7 +8,13 @@ import {
   type WorkSpec,
 } from "@autoglm/api";
 import { z } from "zod";
-import { readHttp, readObject, type AllowedHosts, type ObjectStoreOptions } from "../inputs/index.ts";
+import {
+  readHttp,
+  readObject,
+  shownAddress,
+  type AllowedHosts,
+  type ObjectStoreOptions,
+} from "../inputs/index.ts";
 import {
   openDataFile,
   parseDocument,
@@ -74,7 +80,7 @@ async function openInput(
     case "file":
       return openDataFile(dataRoot, input.path);
     case "url":
-      return readHttp(input.url, { ...limits, allowed: remote.allowedHosts });
+      return readHttp(input.url, { ...limits, allowed: remote.allowedHosts, name: nameOf(input) });
     case "object":
       return readObject(input, remote.objectStore, limits);
     default:
@@ -102,7 +108,7 @@ function nameOf(input: DocumentInput): string {
     case "file":
       return input.path;
     case "url":
-      return input.url.replace(/[?#].*$/s, "");
+      return shownAddress(input.url);
     case "object":
       return `${input.bucket}/${input.key}`;
     default:

@@ -3,6 +3,8 @@
  *
  *     <model>/model.onnx, pipeline.json, …             one variant, named "default"
  *     <model>/<variant>/model.onnx, pipeline.json, …
+ *
+ * What lies there besides is passed over: a folder without a model, one that can't be read (lost+found), a link to nothing.
  */
 import { readdirSync, statSync } from "node:fs";
 import path from "node:path";
@@ -96,7 +98,7 @@ function entryOf(model: ModelOnDisk): ServedEntry {
 
 function scanFolder(folder: string, known: readonly ServedEntry[]): readonly ServedEntry[] {
   const found: ServedEntry[] = [];
-  for (const name of foldersIn(folder)) {
+  for (const name of foldersToServe(folder)) {
     for (const { variant, view } of variantsIn(path.join(folder, name))) {
       const same = known.find(({ model }) => model.digest === view.digest);
       found.push(same ?? entryOf(modelOfFolder(view, { name, variant })));
@@ -108,18 +110,34 @@ function scanFolder(folder: string, known: readonly ServedEntry[]): readonly Ser
 function variantsIn(
   directory: string,
 ): readonly { readonly variant: string; readonly view: ModelFolderView }[] {
-  const view = viewModelFolder(directory);
+  const view = ifReadable(() => viewModelFolder(directory));
   if (view !== undefined) return [{ variant: "default", view }];
-  return foldersIn(directory).flatMap((variant) => {
-    const view = viewModelFolder(path.join(directory, variant));
+  const variants = ifReadable(() => foldersIn(directory)) ?? [];
+  return variants.flatMap((variant) => {
+    const view = ifReadable(() => viewModelFolder(path.join(directory, variant)));
     return view === undefined ? [] : [{ variant, view }];
   });
 }
 
 function foldersIn(folder: string): readonly string[] {
+  const names = readdirSync(folder).filter((name) => !name.startsWith("."));
+  return names
+    .filter((name) => ifReadable(() => statSync(path.join(folder, name)).isDirectory()) === true)
+    .sort();
+}
+
+function ifReadable<T>(read: () => T): T | undefined {
   try {
-    const entries = readdirSync(folder).filter((name) => !name.startsWith("."));
-    return entries.filter((name) => statSync(path.join(folder, name)).isDirectory()).sort();
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws AutoglmError `InvalidOption` when the folder itself can't be read */
+function foldersToServe(folder: string): readonly string[] {
+  try {
+    return foldersIn(folder);
   } catch (cause) {
     throw new AutoglmError("InvalidOption", `AUTOGLM_SERVE_DIR: the folder ${folder} can't be read`, {
       cause,

@@ -22,10 +22,9 @@ export interface Route {
   readonly name: string;
   readonly method: "GET" | "POST";
   readonly form: ProblemForm;
-  /** Answers without a token: probes. */
-  readonly isPublic: boolean;
   /** For metrics; a model that exists. */
   readonly model?: string;
+  /** @param body empty for `GET`, whatever was sent with it */
   readonly answer: (exchange: Exchange, body: Buffer) => Promise<void> | undefined | void;
 }
 
@@ -33,6 +32,11 @@ type Answer = Route["answer"];
 
 /** Whether the path is known, and how each method is answered. */
 export type RouteTable = (path: string) => readonly Route[];
+
+/** Answered without a token: probes, and what they find out about the server. */
+const PUBLIC_PATHS: ReadonlySet<string> = new Set(["/v2", "/v2/health/live", "/v2/health/ready"]);
+
+export const isPublicPath = (path: string): boolean => PUBLIC_PATHS.has(path);
 
 const MODEL_PATH = /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?(\/ready|\/infer)?$/;
 const REPOSITORY_PATH = /^\/v2\/repository\/models\/([^/]+)\/(load|unload)$/;
@@ -62,35 +66,29 @@ export function createRoutes(dependencies: RouteDependencies): RouteTable {
 
 function fixedRoutes(dependencies: RouteDependencies): ReadonlyMap<string, readonly Route[]> {
   const { models, engine, version, notReady } = dependencies;
-  const get = (name: string, answer: Answer, isPublic = false): Route[] => [
-    { name, method: "GET", form: OPEN_INFERENCE_FORM, isPublic, answer },
+  const get = (name: string, answer: Answer): Route[] => [
+    { name, method: "GET", form: OPEN_INFERENCE_FORM, answer },
   ];
   const post = (name: string, form: ProblemForm, answer: Answer): Route[] => [
-    { name, method: "POST", form, isPublic: false, answer },
+    { name, method: "POST", form, answer },
   ];
   const openAi = createOpenAiRoutes(dependencies);
   const extensions = ["binary_tensor_data", "model_repository", "schedule_policy"];
   return new Map([
     [
       "/v2",
-      get(
-        "server",
-        (exchange) => exchange.sendJson(JSON.stringify({ name: "autoglm-edge-agent", version, extensions })),
-        true,
+      get("server", (exchange) =>
+        exchange.sendJson(JSON.stringify({ name: "autoglm-edge-agent", version, extensions })),
       ),
     ],
-    ["/v2/health/live", get("live", (exchange) => exchange.sendJson('{"live":true}'), true)],
+    ["/v2/health/live", get("live", (exchange) => exchange.sendJson('{"live":true}'))],
     [
       "/v2/health/ready",
-      get(
-        "ready",
-        (exchange) => {
-          const reason = notReady();
-          if (reason === undefined) exchange.sendJson('{"ready":true}');
-          else exchange.sendJson(JSON.stringify({ ready: false, reason }), 503);
-        },
-        true,
-      ),
+      get("ready", (exchange) => {
+        const reason = notReady();
+        if (reason === undefined) exchange.sendJson('{"ready":true}');
+        else exchange.sendJson(JSON.stringify({ ready: false, reason }), 503);
+      }),
     ],
     [
       "/v2/repository/index",
@@ -105,10 +103,7 @@ function fixedRoutes(dependencies: RouteDependencies): ReadonlyMap<string, reado
         serveTypedInference(dependencies, exchange, body),
       ),
     ],
-    [
-      "/v1/models",
-      [{ name: "openai-models", method: "GET", form: OPENAI_FORM, isPublic: false, answer: openAi.models }],
-    ],
+    ["/v1/models", [{ name: "openai-models", method: "GET", form: OPENAI_FORM, answer: openAi.models }]],
     ["/v1/chat/completions", post("openai-chat", OPENAI_FORM, openAi.chat)],
     ["/v1/completions", post("openai-completions", OPENAI_FORM, openAi.completions)],
     ["/v1/embeddings", post("openai-embeddings", OPENAI_FORM, openAi.embeddings)],
@@ -127,7 +122,7 @@ function indexEntry(engine: Engine, { model }: ServedEntry) {
 }
 
 function modelRoute(dependencies: RouteDependencies, entry: ServedEntry, action: string | undefined): Route {
-  const base = { form: OPEN_INFERENCE_FORM, isPublic: false, model: entry.model.name };
+  const base = { form: OPEN_INFERENCE_FORM, model: entry.model.name };
   const { engine, models } = dependencies;
   if (action === "/infer") {
     const answer: Answer = (exchange, body) => infer(dependencies, exchange, entry, body);
@@ -179,7 +174,6 @@ function repositoryRoutes({ models, engine }: RouteDependencies, path: string): 
       name: `repository-${action}`,
       method: "POST",
       form: OPEN_INFERENCE_FORM,
-      isPublic: false,
       model: model.name,
       answer,
     },

@@ -7,7 +7,7 @@ import type { Log, Metrics } from "@autoglm/telemetry";
 import { Exchange } from "./exchange.ts";
 import type { HTTP_METRICS } from "./metrics.ts";
 import { HttpProblem, type ProblemAnswer } from "./problems.ts";
-import type { Route, RouteTable } from "./routes.ts";
+import { isPublicPath, type Route, type RouteTable } from "./routes.ts";
 
 export interface InferenceServerOptions {
   readonly host: string;
@@ -29,6 +29,7 @@ export interface InferenceServer {
 /** A head that takes longer, or a body, is no client of ours. */
 const REQUEST_TIMEOUT_MS = 120_000;
 const KEEP_ALIVE_MS = 75_000;
+const NO_BODY = Buffer.alloc(0);
 const REQUEST_ID = /^[\w.:/+=-]{1,128}$/;
 
 /** @throws AutoglmError `InvalidOption` when the address can't be listened on */
@@ -86,7 +87,12 @@ class Front {
     response.once("close", () => this.#close(exchange));
     try {
       const route = this.#route(exchange);
-      if (route !== undefined) this.#readBody(exchange, route);
+      if (route?.method === "POST") this.#readBody(exchange, route);
+      else if (route !== undefined) {
+        // Nobody reads a body here, and some of these paths need no token: it is let go as it comes, and not waited for.
+        request.resume();
+        this.#answer(exchange, route, NO_BODY);
+      }
     } catch (error) {
       exchange.fail(error);
     }
@@ -105,7 +111,7 @@ class Front {
     const path = query < 0 ? url : url.slice(0, query);
     const isAllowed = this.#options.isAllowed(headers.authorization);
     // Who is nobody learns no names of models from the difference between 404 and 401.
-    if (!isAllowed && !path.startsWith("/v2/health/") && path !== "/v2") {
+    if (!isAllowed && !isPublicPath(path)) {
       exchange.fail(new HttpProblem(401, "a token is needed: Authorization: Bearer …"));
       return undefined;
     }
@@ -140,14 +146,21 @@ class Front {
     });
     request.once("end", () => {
       if (exchange.over) return;
-      const body = others === undefined ? (first ?? Buffer.alloc(0)) : Buffer.concat(others, length);
-      try {
-        const answering = route.answer(exchange, body);
-        if (answering !== undefined) answering.catch((error: unknown) => exchange.fail(error));
-      } catch (error) {
-        exchange.fail(error);
-      }
+      this.#answer(
+        exchange,
+        route,
+        others === undefined ? (first ?? NO_BODY) : Buffer.concat(others, length),
+      );
     });
+  }
+
+  #answer(exchange: Exchange, route: Route, body: Buffer): void {
+    try {
+      const answering = route.answer(exchange, body);
+      if (answering !== undefined) answering.catch((error: unknown) => exchange.fail(error));
+    } catch (error) {
+      exchange.fail(error);
+    }
   }
 
   /** The rest of the body is not read, so the connection is of no more use. */

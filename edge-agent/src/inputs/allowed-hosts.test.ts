@@ -34,10 +34,57 @@ describe("hosts", () => {
     expect(refusal("", "https://example.com/a")).toContain("AUTOGLM_INPUT_HOSTS");
   });
 
-  test.each(["http://x", "a b", "*", "-", "10.0.0.0/40"])("%j is no list", (list) => {
+  test.each([
+    "http://x",
+    "a b",
+    "*",
+    "-",
+    "10.0.0.0/40",
+    // Read as a prefix of 0 they would open every address.
+    "10.1.2.3/",
+    "10.1.2.3/ ,example.com",
+    "10.1.2.3/8/",
+    "10.1.2.3/8/8",
+    "10.1.2.3/+8",
+    "10.1.2.3/1e1",
+    "10.1.2.3/0x8",
+    "10.1.2.3/0008",
+    "::1/129",
+    "[::1]/",
+    "[10.1.2.3",
+    "10.1.2.3]",
+    "[::1/128]",
+    "[[::1]]",
+    "fe80::1%eth0",
+    // No address ever has such a host.
+    "10.1.2",
+    "10.1.2.256",
+    "example.0x1f",
+    "example.com:",
+    "example.com:0443",
+    "example.com:65536",
+  ])("%j is no list", (list) => {
     expect(() => parseAllowedHosts(list)).toThrow(
       expect.toSatisfy((error: unknown) => hasErrorCode(error, "InvalidOption")),
     );
+  });
+
+  test.each([
+    ["10.1.2.3:8080", "10.1.2.3"],
+    ["[fd00::1]:8080", "[fd00::1]"],
+    ["10.0.0.0/8:80", "10.0.0.0/8"],
+  ])("%j names option, entry and mend: an address has no port", (list, mend) => {
+    const message = `AUTOGLM_INPUT_HOSTS: ${list} is an address with a port; list ${mend} alone`;
+    expect(() => parseAllowedHosts(`example.com, ${list}`)).toThrow(message);
+  });
+
+  test.each([
+    ["[fd00::1]", "http://[fd00::1]:9000/a"],
+    ["[fd00::]/8", "http://[fd12::1]/a"],
+    ["10.1.2.3/32", "http://10.1.2.3/a"],
+    ["0.0.0.0/0", "http://10.1.2.3/a"],
+  ])("%j allows %s", (list, address) => {
+    expect(refusal(list, address)).toBeUndefined();
   });
 });
 

@@ -17,6 +17,13 @@ export interface AllowedHosts {
 }
 
 const NAME = /^(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/;
+/** An address reads such a name as a number, so no host ever has it. */
+const ENDS_IN_NUMBER = /(^|\.)(\d+|0x[0-9a-f]*)$/;
+/** An address, which may stand in brackets, and the bits of its prefix where it is a range. */
+const RANGE = /^(?:\[([^[\]/]*)\]|([^[\]/]*))(?:\/(\d{1,3}))?$/;
+/** As an address writes a port: "0443" would never be met. */
+const PORT = /^[1-9]\d{0,4}$/;
+const HIGHEST_PORT = 65_535;
 
 /**
  * From a list such as `data.example.com, *.example.org, files.example.net:8443, 10.1.2.3, 192.168.0.0/16`.
@@ -27,26 +34,42 @@ export function parseAllowedHosts(text: string): AllowedHosts {
   const addresses = new BlockList();
   for (const entry of text.split(",").map((one) => one.trim().toLowerCase())) {
     if (entry === "" || addAddress(addresses, entry)) continue;
-    const [, name = "", port] = /^(.*?)(?::(\d{1,5}))?$/.exec(entry) ?? [];
-    if (!NAME.test(name)) {
-      throw new AutoglmError(
-        "InvalidOption",
-        `AUTOGLM_INPUT_HOSTS: ${entry} is no host; list names, *.names, addresses or ranges such as 10.0.0.0/8, with commas`,
-      );
-    }
-    names.push({ name, ...(port !== undefined && { port }) });
+    names.push(nameOf(entry));
   }
   return { text, names, addresses };
 }
 
+function nameOf(entry: string): { readonly name: string; readonly port?: string } {
+  const [, name = "", port] = /^(.*?)(?::(\d*))?$/.exec(entry) ?? [];
+  if (port !== undefined && addAddress(new BlockList(), name)) {
+    throw invalid(`${entry} is an address with a port; list ${name} alone, which allows all its ports`);
+  }
+  if (!NAME.test(name) || ENDS_IN_NUMBER.test(name)) {
+    throw invalid(
+      `${entry} is no host; list names, *.names, addresses or ranges such as 10.0.0.0/8, with commas`,
+    );
+  }
+  if (port === undefined) return { name };
+  if (!PORT.test(port) || Number(port) > HIGHEST_PORT) {
+    throw invalid(
+      `${entry} has no port after its colon; write a number from 1 to ${HIGHEST_PORT}, or the name alone`,
+    );
+  }
+  return { name, port };
+}
+
+const invalid = (problem: string) => new AutoglmError("InvalidOption", `AUTOGLM_INPUT_HOSTS: ${problem}`);
+
 function addAddress(list: BlockList, entry: string): boolean {
-  const [address = "", prefix] = entry.replaceAll(/[[\]]/g, "").split("/");
+  const [, inBrackets, plain = "", prefix] = RANGE.exec(entry) ?? [];
+  const address = inBrackets ?? plain;
   const family = isIP(address);
-  if (family === 0) return false;
-  const type = family === 6 ? "ipv6" : "ipv4";
-  const bits = Number(prefix ?? (family === 6 ? 128 : 32));
-  if (!Number.isInteger(bits) || bits < 0 || bits > (family === 6 ? 128 : 32)) return false;
-  list.addSubnet(address, bits, type);
+  // A zone (fe80::1%eth0) names an interface of one machine.
+  if (family === 0 || address.includes("%")) return false;
+  const mostBits = family === 6 ? 128 : 32;
+  const bits = prefix === undefined ? mostBits : Number(prefix);
+  if (bits > mostBits) return false;
+  list.addSubnet(address, bits, family === 6 ? "ipv6" : "ipv4");
   return true;
 }
 

@@ -19,7 +19,7 @@ export interface HttpSourceOptions {
   readonly signal?: AbortSignal;
   /** Headers for an address, such as its signature; only for the first one, never for where it redirects to. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Shown in messages instead of the address. */
+  /** Shown in messages; by default the address without what may be secret in it. */
   readonly name?: string;
   /** Called with what identifies the content, where the server says it. @throws what ends the reading */
   readonly onValidator?: (validator: string) => void;
@@ -31,7 +31,7 @@ export interface HttpSourceOptions {
  */
 export async function* readHttp(address: string, options: HttpSourceOptions): AsyncGenerator<Uint8Array> {
   const { maxBytes, silenceMs = SILENCE_MS } = options;
-  const name = options.name ?? address;
+  const name = options.name ?? shownAddress(address);
   const response = await follow(address, options, name);
   let size = 0;
   try {
@@ -56,8 +56,14 @@ export async function* readHttp(address: string, options: HttpSourceOptions): As
   }
 }
 
+/** An address for messages: its query, its fragment and its user may hold a secret. */
+export const shownAddress = (address: string): string =>
+  address.replace(/[?#].*$/s, "").replace(/^([a-z]+:\/\/)[^/]*@/i, "$1");
+
 async function follow(address: string, options: HttpSourceOptions, name: string): Promise<IncomingMessage> {
-  let url = new URL(address);
+  // The error of `new URL` would carry the whole address.
+  let url = URL.parse(address);
+  if (url === null) throw unavailable(`${name} is no address that can be read`, undefined, true);
   for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     const { allowed } = options;
     const refusal = allowed && hostRefusal(url, allowed);

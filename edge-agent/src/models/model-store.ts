@@ -82,6 +82,11 @@ interface Held {
   bytesAtStart: number;
 }
 
+interface Fetch {
+  readonly digest: string;
+  readonly model: OnnxWorkModel;
+}
+
 interface Download {
   readonly done: Promise<void>;
   readonly stop: AbortController;
@@ -98,8 +103,8 @@ export class ModelStore {
   readonly #held = new Map<string, Held>();
   /** Variants whose folder was made by this process, or is being made: an engine may be reading from it. */
   readonly #linked = new Map<string, Promise<string>>();
-  /** Models that are being fetched: as good as wanted. */
-  readonly #fetching = new Set<OnnxWorkModel>();
+  /** Fetches under way, one for each task: their models are as good as wanted. */
+  readonly #fetches = new Set<Fetch>();
   readonly #now: () => number;
   #wanted: ReadonlySet<string> = new Set();
 
@@ -145,7 +150,8 @@ export class ModelStore {
   ): Promise<ModelOnDisk> {
     const digest = digestOf(model);
     const held = this.#startHolding(digest, model);
-    this.#fetching.add(model);
+    const mine: Fetch = { digest, model };
+    this.#fetches.add(mine);
     try {
       const missing: WorkFile[] = [];
       for (const file of model.files) {
@@ -170,12 +176,12 @@ export class ModelStore {
       const error = signal.aborted
         ? new AutoglmError("Aborted", "stopped", { cause })
         : toAutoglmError(cause);
-      if (error.code === "Aborted") this.#held.delete(digest);
-      else Object.assign(held, { state: "Failed", error });
+      if (error.code !== "Aborted") Object.assign(held, { state: "Failed", error });
+      else if (held.state === "Downloading" && !this.#isFetchedBesides(mine)) this.#held.delete(digest);
       this.#options.onChange();
       throw error;
     } finally {
-      this.#fetching.delete(model);
+      this.#fetches.delete(mine);
     }
   }
 
@@ -223,7 +229,7 @@ export class ModelStore {
     const freeBytes = (await this.#blobs.freeBytes()) - RESERVED_BYTES;
     const { limitBytes, log } = this.#options;
     const wanted = new Set(this.#wanted);
-    for (const { files } of this.#fetching) for (const { sha256 } of files) wanted.add(sha256);
+    for (const { model } of this.#fetches) for (const { sha256 } of model.files) wanted.add(sha256);
     const removed = planCollection({ blobs, wanted, limitBytes, freeBytes, neededBytes });
     for (const { sha256, sizeBytes } of removed) {
       for (const [digest, held] of this.#held) {
@@ -239,7 +245,7 @@ export class ModelStore {
   #startHolding(digest: string, model: OnnxWorkModel): Held {
     const known = this.#held.get(digest);
     if (known && known.state !== "Failed") return known;
-    const held: Held = {
+    const fresh: Held = {
       name: model.name,
       variant: model.variant,
       sizeBytes: model.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
@@ -247,11 +253,18 @@ export class ModelStore {
       contextLength: model.contextLength,
       memoryBytes: model.memoryBytes,
       state: "Downloading",
+      error: undefined,
       startedAtMs: this.#now(),
       bytesAtStart: 0,
     };
+    // In place: another task that fetches the model has the same entry in hand.
+    const held = known === undefined ? fresh : Object.assign(known, fresh);
     this.#held.set(digest, held);
     return held;
+  }
+
+  #isFetchedBesides(mine: Fetch): boolean {
+    return [...this.#fetches].some((other) => other !== mine && other.digest === mine.digest);
   }
 
   /** Makes sure that the volume has room before the first byte. */

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { assertNever, AutoglmError, hasErrorCode } from "@autoglm/api";
+import { assertNever, AutoglmError, hasErrorCode, isAutoglmError } from "@autoglm/api";
 import { z } from "zod";
 import { RequestRejected, type EndpointClient } from "./client.ts";
 import {
@@ -63,6 +63,8 @@ export class CapabilityTable {
   #flavour: Flavour = "openai";
   /** The model thinks when it is not told otherwise, as far as was seen: then answers need room for that. */
   thinks = false;
+  #stored: Promise<void> = Promise.resolve();
+  #isStoreDue = false;
   #rejection: { readonly what: string; readonly atMs: number } | undefined;
 
   /** @param folder where tables are kept; undefined: nowhere */
@@ -110,7 +112,9 @@ export class CapabilityTable {
   has(capability: Capability, signal: AbortSignal): Promise<boolean> {
     const known = this.#can.get(capability);
     if (known !== undefined) return known;
-    const found = this.#probe(capability, signal);
+    const found = this.#probe(capability, signal).catch((error: unknown) => {
+      throw withoutDoubt(error);
+    });
     this.#can.set(capability, found);
     found.then(
       () => this.#store(),
@@ -150,6 +154,11 @@ export class CapabilityTable {
     return true;
   }
 
+  /** Resolves when what is known is on the disk. */
+  stored(): Promise<void> {
+    return this.#stored;
+  }
+
   /** What is known by now. */
   async known(): Promise<Partial<Record<Capability, boolean>>> {
     const entries = await Promise.all(
@@ -158,7 +167,15 @@ export class CapabilityTable {
     return Object.fromEntries(entries.filter(([, can]) => can !== undefined));
   }
 
-  async #store(): Promise<void> {
+  /** One after the other: a table must not come to lie over a newer one. */
+  #store(): void {
+    if (this.#isStoreDue) return;
+    this.#isStoreDue = true;
+    this.#stored = this.#stored.then(() => this.#write());
+  }
+
+  async #write(): Promise<void> {
+    this.#isStoreDue = false;
     if (this.#file === undefined) return;
     const { thinks } = this;
     const stored = { version: PROBE_VERSION, flavour: this.#flavour, thinks, can: await this.known() };
@@ -255,6 +272,13 @@ export class CapabilityTable {
       throw error;
     }
   }
+}
+
+/** What a probe may have been answered with is no item's. */
+function withoutDoubt(error: unknown): unknown {
+  if (!isAutoglmError(error) || error.details["mayHaveAnswered"] === undefined) return error;
+  const { code, message, retry } = error;
+  return new AutoglmError(code, message, { retry, cause: error });
 }
 
 const user = (content: string) => ({ role: "user" as const, content });

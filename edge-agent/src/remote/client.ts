@@ -7,14 +7,15 @@
  *
  * Nothing that was answered is sent again: an answer leaves the loop whatever it says. All sends of a request carry the same
  * request_id where the API has one, so that a copy of one whose answer was lost is an error there and not a second answer;
- * only after the server has said so does the request get a new one.
+ * only after the server has said so does the request get a new one. A request that is given up after a send that may have been
+ * answered says so: `EndpointUnavailable` has the detail `mayHaveAnswered`.
  *
  * Plain fetch: an SDK's own retries, timeouts and error classes would have to be switched off one by one to keep these rules.
  */
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AutoglmError } from "@autoglm/api";
-import { lostAnswer, meaningOf, type EndpointFailure } from "./failure.ts";
+import { lostAnswer, mayHaveAnswered, meaningOf, type EndpointFailure } from "./failure.ts";
 import type { EndpointKeys } from "./keys.ts";
 import { Limiter } from "./limiter.ts";
 import { parseJson, readReply, readStream, type ChatReply, type Outcome, type Usage } from "./reply.ts";
@@ -109,9 +110,11 @@ export class EndpointClient {
     send: (requestId: string) => Promise<Outcome<Reply>>,
   ): Promise<Reply> {
     let requestId = newRequestId();
+    // Of any send so far: what was refused later may have been answered before.
+    let isInDoubt = false;
     for (let attempts = 1; ; attempts++) {
       const outcome = await this.#limiter.run(signal, () => {
-        this.#throwIfUnavailable();
+        this.#throwIfUnavailable(isInDoubt);
         return send(requestId);
       });
       if ("reply" in outcome) {
@@ -120,10 +123,12 @@ export class EndpointClient {
       }
       signal.throwIfAborted();
       const { failure } = outcome;
+      isInDoubt ||= mayHaveAnswered(failure);
       const decision = decideRetry(failure, attempts, this.#random(), this.#nowMs(), this.#rules);
       if (decision.kind === "item") throw new RequestRejected(failure);
       if (decision.kind === "refused") throw this.#refused(failure);
-      if (decision.kind === "unavailable") throw this.#becomeUnavailable(failure, decision.afterMs);
+      if (decision.kind === "unavailable")
+        throw this.#becomeUnavailable(failure, decision.afterMs, isInDoubt);
       if (decision.newRequestId) {
         requestId = newRequestId();
         this.#usage = addUsage(this.#usage, { answersLost: 1 });
@@ -176,26 +181,29 @@ export class EndpointClient {
     }
   }
 
-  #throwIfUnavailable(): void {
+  #throwIfUnavailable(isInDoubt: boolean): void {
     const { untilMs, what } = this.#unavailable ?? { untilMs: 0, what: "" };
     const leftMs = untilMs - this.#nowMs();
-    if (leftMs > 0) throw this.#unavailableError(what, leftMs);
+    if (leftMs > 0) throw this.#unavailableError(what, leftMs, isInDoubt);
     this.#unavailable = undefined;
   }
 
-  #becomeUnavailable({ what }: EndpointFailure, afterMs: number | undefined): AutoglmError {
+  #becomeUnavailable(
+    { what }: EndpointFailure,
+    afterMs: number | undefined,
+    isInDoubt: boolean,
+  ): AutoglmError {
     if (afterMs !== undefined) this.#unavailable = { untilMs: this.#nowMs() + afterMs, what };
-    return this.#unavailableError(what, afterMs);
+    return this.#unavailableError(what, afterMs, isInDoubt);
   }
 
-  #unavailableError(what: string, afterMs: number | undefined): AutoglmError {
+  #unavailableError(what: string, afterMs: number | undefined, isInDoubt: boolean): AutoglmError {
     const when = afterMs === undefined ? "later" : `in ${Math.ceil(afterMs / 1000)} s`;
     const message = `the endpoint ${this.url} does not answer (${what}); it is asked again ${when}`;
-    return new AutoglmError(
-      "EndpointUnavailable",
-      message,
-      afterMs === undefined ? {} : { retry: { afterMs } },
-    );
+    return new AutoglmError("EndpointUnavailable", message, {
+      ...(afterMs !== undefined && { retry: { afterMs } }),
+      ...(isInDoubt && { details: { mayHaveAnswered: true } }),
+    });
   }
 
   #refused({ what, concernsKey }: EndpointFailure): AutoglmError {

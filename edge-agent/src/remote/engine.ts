@@ -9,6 +9,7 @@
  */
 import {
   AutoglmError,
+  isAutoglmError,
   TASK_TYPE_CONTRACTS,
   toAutoglmError,
   type EndpointWorkModel,
@@ -22,7 +23,13 @@ import { assertPromptIsUsable } from "../prompted/check.ts";
 import { EndpointClient, RequestRejected } from "./client.ts";
 import { EndpointKeys } from "./keys.ts";
 import type { REMOTE_METRICS } from "./metrics.ts";
-import { OpenEndpoint, type AnsweredItem, type Asked, type WholeItem } from "./open-endpoint.ts";
+import {
+  OpenEndpoint,
+  type AnsweredItem,
+  type Asked,
+  type FailedItem,
+  type WholeItem,
+} from "./open-endpoint.ts";
 import type { RetryRules } from "./retry.ts";
 import type { EndpointUsage } from "./usage.ts";
 import { workThrough } from "./work-through.ts";
@@ -87,7 +94,8 @@ export class RemoteEngine implements InferenceEngine<EndpointWorkModel> {
 
   /**
    * @throws AutoglmError as {@link load} does, `PromptInvalid`, `PromptNeeded`, `ModelDoesNotServeType`, and whatever
-   *   `items` throws; after the results of everything that was answered
+   *   `items` throws; after the results of everything that was answered. Its details name the `items` whose request may have
+   *   been answered although no answer came
    */
   async *infer(request: InferRequest<EndpointWorkModel>): AsyncGenerator<ItemResult> {
     const { model, type, items, parameters, prompts = [] } = request;
@@ -96,16 +104,23 @@ export class RemoteEngine implements InferenceEngine<EndpointWorkModel> {
     await this.load(model, request.signal);
     const signal = AbortSignal.any([request.signal, this.#closed.signal]);
     const entry = this.#entryOf(model);
+    const inDoubt: number[] = [];
     const results = workThrough<ParsedItem, ItemResult>(items, {
       workers: model.endpoint.maxConcurrency,
       batch: type === "feature-extraction" ? EMBEDDING_BATCH : 1,
-      work: (taken, stop) => this.#answer(entry, taken, { type, prompts, parameters, signal: stop }),
+      work: async (taken, stop) => {
+        const asked = { type, prompts, parameters, signal: stop };
+        const { results, failed } = await this.#answer(entry, taken, asked);
+        inDoubt.push(...failed.filter(({ error }) => isInDoubt(error)).map(({ item }) => item));
+        const [failure] = failed;
+        return { results, ...(failure && { failure }) };
+      },
       signal,
     });
     try {
       yield* results;
     } catch (error) {
-      throw asAgentError(error, signal);
+      throw withItemsInDoubt(asAgentError(error, signal), inDoubt);
     }
   }
 
@@ -140,6 +155,7 @@ export class RemoteEngine implements InferenceEngine<EndpointWorkModel> {
 
   async close(): Promise<void> {
     this.#closed.abort();
+    await Promise.all([...this.#entries.values()].map(({ endpoint }) => endpoint.table.stored()));
   }
 
   #entryOf(model: EndpointWorkModel): Entry {
@@ -177,7 +193,11 @@ export class RemoteEngine implements InferenceEngine<EndpointWorkModel> {
     );
   }
 
-  async #answer(entry: Entry, taken: readonly ParsedItem[], asked: Asked): Promise<readonly ItemResult[]> {
+  async #answer(
+    entry: Entry,
+    taken: readonly ParsedItem[],
+    asked: Asked,
+  ): Promise<{ readonly results: readonly ItemResult[]; readonly failed: readonly FailedItem[] }> {
     const { endpoint } = entry;
     const broken: ItemResult[] = [];
     const whole: WholeItem[] = [];
@@ -185,16 +205,18 @@ export class RemoteEngine implements InferenceEngine<EndpointWorkModel> {
       if ("text" in parsed) whole.push(parsed);
       else broken.push({ item: parsed.item, stage: "final", ms: 0, error: parsed.error });
     }
-    const answered =
+    const outcomes =
       asked.type === "feature-extraction"
         ? await endpoint.embed(whole, asked)
         : await Promise.all(whole.map((item) => endpoint.answer(item, asked)));
+    const answered = outcomes.filter((outcome) => "result" in outcome);
+    const failed = outcomes.filter((outcome) => "error" in outcome);
     for (const { itemResult } of answered) {
       if (entry.itemMs.push(itemResult.ms) > RECENT_ITEMS) entry.itemMs.shift();
     }
     this.#count(entry, answered);
     this.#countUsage(entry);
-    return [...broken, ...answered.map(({ itemResult }) => itemResult)];
+    return { results: [...broken, ...answered.map(({ itemResult }) => itemResult)], failed };
   }
 
   #count({ model: { name: model } }: Entry, answered: readonly AnsweredItem[]): void {
@@ -246,6 +268,16 @@ function assertTypeIsServed({ model, type, prompts = [] }: InferRequest<Endpoint
   if (prompts.some(({ taskType }) => taskType === type)) return;
   const message = `${type} at an endpoint needs a prompt: set spec.prompt of the task`;
   throw new AutoglmError("PromptNeeded", message);
+}
+
+const isInDoubt = (error: unknown) => isAutoglmError(error) && error.details["mayHaveAnswered"] === true;
+
+/** The first error of several ends the work: which requests may have been answered is said of all of them. */
+function withItemsInDoubt(error: AutoglmError, items: readonly number[]): AutoglmError {
+  if (items.length === 0) return error;
+  const { code, message, retry } = error;
+  const details = { ...error.details, mayHaveAnswered: true, items: items.toSorted((a, b) => a - b) };
+  return new AutoglmError(code, message, { retry, cause: error, details });
 }
 
 function asAgentError(error: unknown, signal: AbortSignal): AutoglmError {

@@ -1,10 +1,29 @@
 import { describe, expect, it } from "vitest";
-import { lostAnswer, meaningOf, type FailureMeaning } from "./failure.ts";
+import { lostAnswer, mayHaveAnswered, meaningOf, type FailureMeaning } from "./failure.ts";
 import { decideRetry, RETRY_RULES } from "./retry.ts";
 
 const nowMs = Date.parse("2026-11-25T12:00:00Z");
 const coded = (code: string | number, status?: number) =>
   meaningOf({ status, body: { error: { code, message: "words of the user" } }, nowMs });
+
+describe("whether a request may have been answered although no answer came", () => {
+  const lost = (code: string) => lostAnswer(new TypeError("fetch failed", { cause: { code } }));
+
+  it.each(["ECONNRESET", "UND_ERR_SOCKET", "no byte for 60000 ms", "EHOSTUNREACH"])("may be: %s", (code) => {
+    expect(mayHaveAnswered(lost(code))).toBe(true);
+  });
+
+  it.each(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"])("can't be: %s", (code) => {
+    expect(mayHaveAnswered(lost(code))).toBe(false);
+  });
+
+  it("may be of what the server calls a duplicate, and can't be of what it did not take", () => {
+    expect(mayHaveAnswered(coded("1231", 400))).toBe(true);
+    for (const refused of [coded("1302", 429), coded("1308", 429), coded("", 401), coded("", 400)]) {
+      expect(mayHaveAnswered(refused)).toBe(false);
+    }
+  });
+});
 
 describe("the meaning of an error", () => {
   it.each<readonly [string | number, number | undefined, FailureMeaning]>([
@@ -79,6 +98,7 @@ describe("the meaning of an error", () => {
     expect(lostAnswer(new TypeError("fetch failed", { cause }))).toEqual({
       meaning: "lost",
       what: "ECONNREFUSED",
+      isUnsent: true,
     });
     expect(lostAnswer("?")).toEqual({ meaning: "lost", what: "connection lost" });
   });

@@ -26,6 +26,8 @@ export interface EndpointFailure {
   readonly resetsAtMs?: number | undefined;
   /** A key or an account: another key may help. */
   readonly concernsKey?: boolean | undefined;
+  /** There was no connection, so the request reached nobody. */
+  readonly isUnsent?: boolean | undefined;
 }
 
 export interface ErrorReply {
@@ -124,9 +126,18 @@ function nextHostedDay(nowMs: number): number {
   return Math.ceil((nowMs + HOSTED_OFFSET_MS + 1) / DAY_MS) * DAY_MS - HOSTED_OFFSET_MS;
 }
 
+/** Of these it is sure that no connection was made. A missing route is not among them: it may be lost under way. */
+const UNSENT_CODES = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "UND_ERR_CONNECT_TIMEOUT"]);
+
 /** Connection refused, reset, no name, no route, silent for too long: no answer came. */
 export function lostAnswer(cause: unknown): EndpointFailure {
-  return { meaning: "lost", what: codeOf(cause) ?? "connection lost" };
+  const code = codeOf(cause) ?? "connection lost";
+  return { meaning: "lost", what: code, ...(UNSENT_CODES.has(code) && { isUnsent: true }) };
+}
+
+/** The server may have answered the request, and count it, although no answer came. */
+export function mayHaveAnswered({ meaning, isUnsent }: EndpointFailure): boolean {
+  return meaning === "duplicate" || (meaning === "lost" && isUnsent !== true);
 }
 
 /** Errors of fetch hide the system's code in their causes. */

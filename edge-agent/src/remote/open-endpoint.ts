@@ -22,6 +22,16 @@ export interface AnsweredItem {
   readonly result: PromptedResult;
 }
 
+/** An item for which nothing came, and why: that ends the work. */
+export interface FailedItem {
+  readonly item: number;
+  readonly error: unknown;
+}
+
+type TextOutcome =
+  | { readonly result: PromptedResult; readonly served: string | undefined }
+  | { readonly error: unknown };
+
 /** An item that the parser made something of. */
 export type WholeItem = Extract<ParsedItem, { text: string }>;
 
@@ -38,7 +48,7 @@ export class OpenEndpoint {
     this.table = new CapabilityTable(client, model.endpoint.model, stateFolder);
   }
 
-  async answer({ item, ...content }: WholeItem, asked: Asked): Promise<AnsweredItem> {
+  async answer({ item, ...content }: WholeItem, asked: Asked): Promise<AnsweredItem | FailedItem> {
     const { signal, parameters } = asked;
     const start = performance.now();
     const model = new RemoteModel({
@@ -50,47 +60,56 @@ export class OpenEndpoint {
     });
     const sees = () => this.table.has("vision", signal);
     const whole = { ...content, parameters };
-    const result = await this.#orItemError(() =>
-      answerItem(model, whole, { ...asked, biases: this.#biases, sees }),
-    );
-    return this.#answered(item, result, model.served, performance.now() - start);
+    try {
+      const result = await this.#orItemError(() =>
+        answerItem(model, whole, { ...asked, biases: this.#biases, sees }),
+      );
+      return this.#answered(item, result, model.served, performance.now() - start);
+    } catch (error) {
+      return { item, error };
+    }
   }
 
   /** Embeddings of several items in one request. */
-  async embed(items: readonly WholeItem[], asked: Asked): Promise<readonly AnsweredItem[]> {
+  async embed(items: readonly WholeItem[], asked: Asked): Promise<readonly (AnsweredItem | FailedItem)[]> {
     const { signal, parameters } = asked;
     const start = performance.now();
     const whole = items.filter(({ text }) => text.trim() !== "");
     const { endpoint } = this.#model;
     const texts = whole.map(({ text }) => text);
-    const embedded = await this.#embedOrSplit(texts, (some) =>
+    const outcomes = await this.#embedOrSplit(texts, (some) =>
       embedTexts(this.client, endpoint.model, some, parameters, signal),
     );
     const ms = (performance.now() - start) / items.length;
-    return items.map(({ item, text }, index) => {
-      const at = whole.findIndex((other) => other === items[index]);
-      const result =
-        text.trim() === "" ? itemError("ItemInvalid", "empty text") : (embedded.results[at] ?? noAnswer());
-      return this.#answered(item, result, embedded.served, ms);
+    const servedBy = (outcome: TextOutcome) => ("served" in outcome ? outcome.served : undefined);
+    const served = outcomes.map(servedBy).find((name) => name !== undefined);
+    const outcomeOf = new Map(whole.map((item, index) => [item, outcomes[index]]));
+    return items.map((one) => {
+      const { item, text } = one;
+      if (text.trim() === "") return this.#answered(item, itemError("ItemInvalid", "empty text"), served, ms);
+      const outcome = outcomeOf.get(one) ?? { result: noAnswer() };
+      if ("error" in outcome) return { item, error: outcome.error };
+      return this.#answered(item, outcome.result, served, ms);
     });
   }
 
-  /** A request that is refused says nothing about which text it was: each goes alone then. */
+  /**
+   * One outcome for each text. A request that is refused says nothing about which text it was: each goes alone then, and
+   * what is answered counts whatever becomes of the others, since it is paid for.
+   */
   async #embedOrSplit(
     texts: readonly string[],
     embed: (texts: readonly string[]) => ReturnType<typeof embedTexts>,
-  ): ReturnType<typeof embedTexts> {
-    if (texts.length === 0) return { results: [], served: undefined };
+  ): Promise<readonly TextOutcome[]> {
+    if (texts.length === 0) return [];
     try {
-      return await embed(texts);
+      const { results, served } = await embed(texts);
+      return results.map((result) => ({ result, served }));
     } catch (error) {
-      if (!(error instanceof RequestRejected)) throw error;
-      if (texts.length === 1) return { results: [asItemError(error)], served: undefined };
+      if (!(error instanceof RequestRejected)) return texts.map(() => ({ error }));
+      if (texts.length === 1) return [{ result: asItemError(error), served: undefined }];
       const each = await Promise.all(texts.map((text) => this.#embedOrSplit([text], embed)));
-      return {
-        results: each.flatMap(({ results }) => results),
-        served: each.find(({ served }) => served)?.served,
-      };
+      return each.flat();
     }
   }
 

@@ -1,11 +1,17 @@
 import { setImmediate } from "node:timers/promises";
 
+/** What came of some items; a failure ends the work, after the results that came all the same. */
+interface Worked<Result> {
+  readonly results: readonly Result[];
+  readonly failure?: { readonly error: unknown };
+}
+
 export interface WorkThroughOptions<Item, Result> {
   /** Items in work at once, and results that nobody has taken yet. */
   readonly workers: number;
   /** Most items that are given to `work` together; only what is there already is put together. */
   readonly batch: number;
-  readonly work: (items: readonly Item[], signal: AbortSignal) => Promise<readonly Result[]>;
+  readonly work: (items: readonly Item[], signal: AbortSignal) => Promise<Worked<Result>>;
   readonly signal: AbortSignal;
 }
 
@@ -54,8 +60,11 @@ export async function* workThrough<Item, Result>(
           inWork++;
         });
         // Whatever ended it meanwhile: what was not begun is not begun.
-        if (items.length > 0 && failure === undefined && !stop.aborted)
-          results.push(...(await work(items, stop)));
+        if (items.length > 0 && failure === undefined && !stop.aborted) {
+          const worked = await work(items, stop);
+          results.push(...worked.results);
+          if (worked.failure !== undefined) throw worked.failure.error;
+        }
       } catch (error) {
         failure ??= { error };
         makeRoom();

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
+import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { ModelStore } from "../../../edge-agent/src/models/model-store.ts";
 import { createLogger } from "@autoglm/telemetry";
@@ -132,6 +133,29 @@ test("says that a source is gone, and stops when nobody wants it any more", asyn
   await site.until("asked", () => site.requests.some((request) => request.includes("3".repeat(64))));
   stop.abort();
   await expect(hanging).rejects.toMatchObject({ code: "Aborted" });
+});
+
+test("one of two tasks stops while both fetch a model: the other's stays known", async () => {
+  const folder = await site.folder();
+  const store = await openStore(folder);
+  const bytes = randomBytes(1000);
+  const model = site.model([site.blob("model.onnx", bytes)]);
+  const asked = Promise.withResolvers<ServerResponse>();
+  site.intercept = (_, response) => {
+    asked.resolve(response);
+    return true;
+  };
+  const stop = new AbortController();
+  const stopped = store.ensure({ ...model }, stop.signal);
+  const kept = store.ensure({ ...model }, never);
+  const response = await asked.promise;
+  stop.abort();
+  await expect(stopped).rejects.toMatchObject({ code: "Aborted" });
+  expect(await store.reports()).toMatchObject([{ state: "Downloading" }]);
+  response.writeHead(200, { "content-length": bytes.length }).end(bytes);
+  const { digest } = await kept;
+  expect(await store.reports()).toMatchObject([{ state: "Ready" }]);
+  expect(store.ready().map((ready) => ready.digest)).toEqual([digest]);
 });
 
 test("a model that is larger than the volume is refused before the first byte", async () => {

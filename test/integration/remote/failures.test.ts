@@ -163,6 +163,56 @@ describe("an answer that is lost", () => {
     expect(site.server.asked("unfit")).toHaveLength(1);
   });
 
+  it("is said of the item whose request it was, when the endpoint is given up for it", async () => {
+    await using site = await startSite({ flavour: "vllm", say });
+    await ask(site, ["before"]);
+    const cut = { kind: "cut" as const, when: item("second") };
+    site.server.failNext(cut, cut, cut, cut);
+    const { results, error } = await ask(site, ["first", "second", "third"]);
+    expect(error).toMatchObject({
+      code: "EndpointUnavailable",
+      details: { mayHaveAnswered: true, items: [1] },
+    });
+    expect(results.map((result) => result?.output)).toEqual([text("first"), undefined, text("third")]);
+  });
+
+  it("is said of it too when the last send of several was merely refused", async () => {
+    await using site = await startSite({ flavour: "vllm", say });
+    await ask(site, ["before"]);
+    const busy = { kind: "error" as const, status: 503 };
+    site.server.failNext({ kind: "cut" }, busy, busy, busy);
+    const { error } = await ask(site, ["question"]);
+    expect(error).toMatchObject({ code: "EndpointUnavailable", details: { items: [0] } });
+  });
+
+  it("is said of all texts that were sent together", async () => {
+    await using site = await startSite({ flavour: "vllm", say }, { maxConcurrency: 1 });
+    const cut = { kind: "cut" as const, whenEmbedding: () => true };
+    site.server.failNext(cut, cut, cut, cut);
+    const { results, error } = await ask(site, ["one", " ", "three"], { type: "feature-extraction" });
+    expect(error).toMatchObject({ code: "EndpointUnavailable", details: { items: [0, 2] } });
+    expect(results[1]?.error).toMatchObject({ code: "ItemInvalid" });
+  });
+
+  it("is not said of what the server did not take, of a server that is not there, or of a probe", async () => {
+    await using site = await startSite({ flavour: "vllm", say });
+    const cut = { kind: "cut" as const };
+    site.server.failNext(cut, cut, cut, cut);
+    const probed = await ask(site, ["question"]);
+    await ask(site, ["before"]);
+    const busy = { kind: "error" as const, status: 503 };
+    site.server.failNext(busy, busy, busy, busy);
+    const refused = await ask(site, ["question"]);
+    await site.server.stop();
+    // The client's open connections end: a request that is written to one is in doubt.
+    await sleep(100);
+    const gone = await ask(site, ["question"]);
+    for (const { error } of [probed, refused, gone]) {
+      expect(error).toMatchObject({ code: "EndpointUnavailable" });
+      expect((error as AutoglmError).details).toEqual({});
+    }
+  });
+
   it("by silence is given up in time", async () => {
     await using site = await startSite({ flavour: "vllm", say }, { silenceMs: 300 });
     await ask(site, ["before"]);
@@ -200,6 +250,42 @@ describe("nothing that was answered", () => {
       expect((first.results[index] ?? second.results[index])?.output).toEqual(text(name));
     }
     expect(site.server.sentAgainAfterAnswer()).toEqual([]);
+  });
+
+  it.each<readonly [string, number, string]>([
+    ["refused", 401, "EndpointRefused"],
+    ["busy for too long", 503, "EndpointUnavailable"],
+  ])("is dropped when one text of a batch is %s", async (_what, status, code) => {
+    await using site = await startSite({ flavour: "vllm", say });
+    const texts = Array.from({ length: 16 }, (_, index) => `text ${index}`);
+    const unfit = {
+      kind: "error" as const,
+      status: 400,
+      whenEmbedding: (some: readonly string[]) => some.length > 1,
+    };
+    const failing = {
+      kind: "error" as const,
+      status,
+      whenEmbedding: ([one]: readonly string[]) => one === "text 7",
+    };
+    site.server.failNext(...[unfit, failing].flatMap((fault) => Array.from({ length: 4 }, () => fault)));
+    const type = "feature-extraction";
+    const first = await ask(site, texts, { type });
+    expect(first.error).toMatchObject({ code });
+    const missing = texts.filter((_, index) => first.results[index] === undefined);
+    expect(missing).toEqual(["text 7"]);
+    site.server.forgetFaults();
+    const second = await ask(site, missing, { type });
+    expect(second.results[0]?.output).toBeDefined();
+    const answered = site.server.requests.filter(
+      ({ path, outcome }) => path.endsWith("/embeddings") && outcome === "answered",
+    );
+    expect(
+      answered
+        .flatMap(({ body }) => body["input"])
+        .map(String)
+        .toSorted(),
+    ).toEqual(texts.toSorted());
   });
 
   it("is sent again in a storm of all kinds of failures", async () => {

@@ -82,6 +82,7 @@ describe.each(FLAVOURS)("an endpoint of %s", (flavour) => {
     const probes = () => site.server.requests.filter(({ prompt }) => !prompt.includes("Ann"));
     const first = probes().length;
     expect(first).toBeGreaterThan(0);
+    await site.engine.close();
     const again = { ...site, engine: site.restart() };
     const { results } = await ask(again, ["Ann went to Rome."], { type: "token-classification" });
     expect(results[0]?.output).toBeDefined();

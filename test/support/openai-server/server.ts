@@ -28,7 +28,11 @@ export type Fault = (
   /** The connection ends before the request is taken. */
   | { readonly kind: "reset" }
   | { readonly kind: "slow"; readonly ms: number }
-) & { readonly when?: (body: ChatBody) => boolean };
+) & {
+  readonly when?: (body: ChatBody) => boolean;
+  /** Makes it one for embeddings of these texts, and for no chat. */
+  readonly whenEmbedding?: (texts: readonly string[]) => boolean;
+};
 
 export interface OpenAiServerOptions {
   readonly flavour: Flavour;
@@ -93,6 +97,11 @@ export class OpenAiServer implements AsyncDisposable {
     this.#faults.push(...faults);
   }
 
+  /** What was still to fail is served. */
+  forgetFaults(): void {
+    this.#faults.length = 0;
+  }
+
   /** Requests to the model that are no probes of what the server can. */
   asked(text: string): readonly LoggedRequest[] {
     return this.requests.filter(({ prompt }) => prompt.includes(text));
@@ -103,10 +112,16 @@ export class OpenAiServer implements AsyncDisposable {
     return sentAgainAfterAnswer(this.requests);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Its port is closed from now on. */
+  async stop(): Promise<void> {
+    if (!this.#server.listening) return;
     this.#server.closeAllConnections();
     this.#server.close();
     await once(this.#server, "close");
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -165,7 +180,9 @@ export class OpenAiServer implements AsyncDisposable {
     if (served === undefined)
       return this.#refuse(response, flavour === "bigmodel" ? 400 : 404, "1211", logged);
 
-    const fault = this.#takeFault(body);
+    const fault = this.#takeFault(
+      ({ when, whenEmbedding }) => whenEmbedding === undefined && (when === undefined || when(body)),
+    );
     if (fault?.kind === "reset") return void response.socket?.destroy();
     if (fault?.kind === "error") {
       if (fault.retryAfter !== undefined) response.setHeader("retry-after", fault.retryAfter);
@@ -262,6 +279,10 @@ export class OpenAiServer implements AsyncDisposable {
     if (!read.success) return this.#refuse(response, 400, "1210", logged);
     const served = models[read.data.model];
     if (served === undefined) return this.#refuse(response, 404, "1211", logged);
+    const fault = this.#takeFault(({ whenEmbedding }) => whenEmbedding?.(read.data.input) === true);
+    if (fault?.kind === "error") return this.#refuse(response, fault.status, fault.code, logged);
+    // No part of an answer leaves before all of it is there.
+    if (fault !== undefined) return void response.socket?.destroy();
     logged.outcome = "answered";
     // Last first: the place is in `index`, not in the order.
     const data = read.data.input.map((text, index) => ({
@@ -284,8 +305,8 @@ export class OpenAiServer implements AsyncDisposable {
     send(response, status, errorBody(this.#options.flavour, status, code, message));
   }
 
-  #takeFault(body: ChatBody): Fault | undefined {
-    const index = this.#faults.findIndex(({ when }) => when === undefined || when(body));
+  #takeFault(fits: (fault: Fault) => boolean): Fault | undefined {
+    const index = this.#faults.findIndex(fits);
     return index < 0 ? undefined : this.#faults.splice(index, 1)[0];
   }
 }
