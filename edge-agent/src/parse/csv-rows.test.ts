@@ -34,6 +34,11 @@ test("a text with an open quote on every line ends before it takes all day", asy
   expect(rows.map(told).findIndex((row) => row === "Hopeless")).toBe(rows.length - 1);
 });
 
+test("any number of rows that are too long cost themselves alone", async () => {
+  const rows = await rowsOf("12345678901\n".repeat(100) + "a,b\n", 10);
+  expect(rows.map(told)).toEqual([...Array<string>(100).fill("TooLong"), "a|b"]);
+});
+
 test("rows depend on the text and the limit, not on how the text was cut", async () => {
   const text = fc.string({ unit: fc.constantFrom("a", "b", '"', ",", "\n", "\r"), maxLength: 80 });
   await fc.assert(

@@ -12,15 +12,15 @@
  * Rows depend on the text alone, not on how it was cut: what is beyond `maxRowLength` counts as not there, even where the
  * piece happens to hold it.
  *
- * Each row that is given up was looked through to the limit. A text with an open quote on every line would take that for
- * each of them: after so many limits' worth the table ends, with a row that says so.
+ * A quote that is never closed was looked for up to the limit, of which one line is given up and the rest is looked at again.
+ * A text with one on every line would take that for each of them: after so many limits' worth the table ends, with a row
+ * that says so.
  */
 
-export type CsvRow =
-  | { readonly cells: readonly string[] }
-  | { readonly problem: "Malformed" | "TooLong" | "Hopeless" };
+export type CsvProblem = "Malformed" | "TooLong" | "Hopeless";
+export type CsvRow = { readonly cells: readonly string[] } | { readonly problem: CsvProblem };
 
-/** Of rows that were given up, in lengths of the longest row. */
+/** Text that had to be looked at again, in lengths of the longest row. */
 const MAX_SCANNED_IN_VAIN = 64;
 
 interface Scan {
@@ -37,7 +37,7 @@ export class CsvRowScanner {
   /** Length from which on the buffer is looked at again: twice what it was, so that all looks together stay linear. */
   #scanLength = 0;
   #skipping = false;
-  /** UTF-16 units of rows that came to nothing. */
+  /** UTF-16 units behind lines that were given up. */
   #scannedInVain = 0;
 
   constructor(options: { readonly delimiter: string; readonly maxRowLength: number }) {
@@ -87,8 +87,10 @@ export class CsvRowScanner {
   #endless(text: string, from: number): Scan {
     const lineEnd = text.indexOf("\n", from);
     const end = lineEnd < 0 ? text.length : lineEnd + 1;
-    this.#scannedInVain += Math.min(text.length - from, this.#maxRowLength);
-    if (end - from <= this.#maxRowLength) return { row: { problem: "Malformed" }, end };
+    if (end - from <= this.#maxRowLength) {
+      this.#scannedInVain += Math.min(text.length, from + this.#maxRowLength) - end;
+      return { row: { problem: "Malformed" }, end };
+    }
     this.#skipping = lineEnd < 0;
     return { row: { problem: "TooLong" }, end };
   }

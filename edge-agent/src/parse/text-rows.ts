@@ -1,7 +1,8 @@
 /** Rows of the text formats that are read as they come: lines, JSON Lines, delimited tables. */
-import { readCsvRows } from "./csv-rows.ts";
+import { assertNever } from "@autoglm/api";
+import { readCsvRows, type CsvProblem } from "./csv-rows.ts";
 import { MAX_COLUMNS } from "./tables.ts";
-import { invalid, refuse, tooLong, type Row } from "./items.ts";
+import { invalid, refuse, tooLong, type ItemError, type Row } from "./items.ts";
 import { splitLines } from "./lines.ts";
 
 export async function* readLines(text: AsyncIterable<string>, maxItemBytes: number): AsyncGenerator<Row> {
@@ -29,6 +30,23 @@ function parseLine(line: string, place: string): Row {
   }
 }
 
+function problemOf(problem: CsvProblem, maxItemBytes: number, maxRowLength: number): ItemError {
+  switch (problem) {
+    case "TooLong":
+      return tooLong(maxItemBytes);
+    case "Malformed":
+      return invalid(
+        `a quote of the row is not closed where a cell may end, within ${maxRowLength} characters; double the quotes inside a quoted cell`,
+      );
+    case "Hopeless":
+      return invalid(
+        "too many rows have a quote that is not closed: what follows is not read; double the quotes inside quoted cells, or give the input another format",
+      );
+    default:
+      return assertNever(problem);
+  }
+}
+
 export async function* readTable(
   text: AsyncIterable<string>,
   { delimiter, header }: { readonly delimiter: string; readonly header: boolean },
@@ -41,17 +59,7 @@ export async function* readTable(
   for await (const row of readCsvRows(text, { delimiter, maxRowLength })) {
     const place = `row ${++number}`;
     if ("problem" in row) {
-      const broken = invalid(
-        `a quote of the row is not closed where a cell may end, within ${maxRowLength} characters; double the quotes inside a quoted cell`,
-      );
-      const problems = {
-        TooLong: tooLong(maxItemBytes),
-        Malformed: broken,
-        Hopeless: invalid(
-          "too many rows have a quote that is not closed: what follows is not read; double the quotes inside quoted cells, or give the input another format",
-        ),
-      };
-      yield { error: problems[row.problem], place };
+      yield { error: problemOf(row.problem, maxItemBytes, maxRowLength), place };
     } else if (names === undefined) {
       if (row.cells.length > MAX_COLUMNS) {
         throw refuse(
