@@ -15,7 +15,7 @@ export type GenerationRequest =
       readonly directory: string;
       readonly contextLength: number;
       readonly threads: number;
-      readonly executionProviders?: readonly ExecutionProvider[];
+      readonly executionProviders: readonly ExecutionProvider[];
     }
   /** All texts in one run. */
   | { readonly kind: "batch"; readonly texts: readonly string[]; readonly parameters: Parameters }
@@ -42,7 +42,7 @@ interface Loaded {
 let loaded: Loaded | undefined;
 
 async function load(request: Extract<GenerationRequest, { kind: "load" }>): Promise<Loaded> {
-  const { directory, threads, contextLength, executionProviders = ["cpu"] } = request;
+  const { directory, threads, contextLength, executionProviders } = request;
   const readJson = async (name: string): Promise<unknown> =>
     JSON.parse(await readFile(join(directory, name), "utf8"));
   const file = join(directory, "model.onnx");

@@ -39,12 +39,11 @@ export type GenerationProcess = AskedProcess<GenerationRequest, GenerationAnswer
 export async function startDecoder(
   { directory, contextLength }: Pick<GenerationBench, "directory" | "contextLength">,
   threads: number,
-  executionProviders?: readonly ExecutionProvider[],
+  executionProviders: readonly ExecutionProvider[] = ["cpu"],
 ): Promise<GenerationProcess> {
   const program = join(import.meta.dirname, "generation-process.ts");
   const started = await AskedProcess.start<GenerationRequest, GenerationAnswer>(program);
-  const load = { kind: "load", directory, contextLength, threads } as const;
-  await started.ask(executionProviders === undefined ? load : { ...load, executionProviders });
+  await started.ask({ kind: "load", directory, contextLength, threads, executionProviders });
   return Object.assign(started, { [Symbol.asyncDispose]: () => started.stop() });
 }
 

@@ -4,6 +4,7 @@ import { batchesOf, countOutput, inferAll, startEngine } from "./engine-runs.ts"
 import { type Figure, pairedRatio, sampleOf, type Section } from "./figures.ts";
 import { childrenOf, cpuMs } from "./proc.ts";
 import { startRaw, type RawProcess } from "./raw.ts";
+import { renderRatio } from "./report.ts";
 import type { Site } from "./site.ts";
 import type { Subject } from "./subjects.ts";
 
@@ -90,10 +91,8 @@ export async function measureThroughput({
   };
 }
 
-const shownRatio = (ours: readonly number[], theirs: readonly number[]) => {
-  const { median, least, most } = pairedRatio(ours, theirs);
-  return `${median.toFixed(2)} (${least.toFixed(2)}–${most.toFixed(2)})`;
-};
+const shownRatio = (ours: readonly number[], theirs: readonly number[]) =>
+  renderRatio(pairedRatio(ours, theirs));
 
 interface Measured {
   readonly rates: Readonly<Record<Side, readonly number[]>>;

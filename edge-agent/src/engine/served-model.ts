@@ -6,9 +6,9 @@ import { sizeOfTensors } from "../pipelines/tensor-contract.ts";
 import { pickBatch } from "./batch.ts";
 import type { InferenceChild } from "./child.ts";
 import type { EvictionView } from "./eviction.ts";
-import { packTensors, unpackTensors } from "./packing.ts";
 import type { Serving, Warmed } from "./protocol.ts";
 import { TASK_RANK, type QueuedItem } from "./queued-item.ts";
+import { runItems } from "./run-items.ts";
 import { Slot } from "./slot.ts";
 import { StreamedText } from "./streamed-text.ts";
 
@@ -353,41 +353,6 @@ export class ServedModel implements EvictionView {
   #remove(slot: Slot): void {
     if (this.slots.delete(slot)) this.reservedProcesses--;
   }
-}
-
-async function runItems(
-  child: InferenceChild,
-  batch: readonly QueuedItem[],
-  silenceMs: number,
-): Promise<readonly PipelineResult[]> {
-  for (const { streamed } of batch) streamed?.begin();
-  const onToken = (index: number, text: string) => batch[index] && stream(batch[index], text);
-  const tensors: (readonly NonNullable<PipelineItem["tensors"]>[number][])[] = [];
-  for (const { item } of batch)
-    if (item.tensors !== undefined && item.type === "tensor") tensors.push(item.tensors);
-  const message =
-    tensors.length === batch.length
-      ? ({ kind: "runTensors", packed: packTensors(tensors) } as const)
-      : ({
-          kind: "run",
-          items: batch.map(({ item }) => item),
-          wantsTokens: batch.some(({ owner }) => owner.onToken !== undefined),
-        } as const);
-  const isOver = () => batch.every(({ owner }) => owner.over);
-  const answer = await child.call<"done" | "doneTensors">(message, silenceMs, { onToken, isOver });
-  if (answer.kind === "done") return answer.results;
-  return unpackTensors(answer.packed).map((outputs) => ({
-    output: { type: "tensor", outputs: [], scoreSource: "none" },
-    tensors: outputs,
-  }));
-}
-
-function stream({ owner, streamed }: QueuedItem, text: string): void {
-  if (owner.over) return;
-  const fresh = streamed?.next(text);
-  if (fresh === undefined)
-    owner.fail(new AutoglmError("InferenceFailed", "the answer could not be continued where it broke off"));
-  else if (fresh !== "" || text === "") owner.onToken?.(fresh);
 }
 
 /** For an error of a lost process, how it ended. */

@@ -19,8 +19,8 @@ export interface Answered {
 const MAX_OPEN_ITEMS = 256;
 
 /**
- * Results of all items, in order. No more are queued at a time than fit beside the items of others. They are dropped from the queue when the client leaves; the promise then stays open,
- * and is collected with the exchange.
+ * Results of all items, in order. No more are queued at a time than fit beside the items of others. They are dropped from
+ * the queue when the client leaves; the promise then stays open, and is collected with the exchange.
  * @throws AutoglmError whatever ended the first item that has no result
  */
 export function answerItems(

@@ -1,13 +1,11 @@
 /** Markup to blocks of plain text, read as it comes: paragraphs, headings, list items, rows of tables. */
 import { Parser } from "htmlparser2";
-import { BLOCK_ELEMENTS, UNREAD_ELEMENTS } from "../preprocess/steps.ts";
+import { BLOCK_ELEMENTS, MAX_DEPTH, UNREAD_ELEMENTS } from "../preprocess/steps.ts";
 import { tooLong, type Row } from "./items.ts";
 import { splitLines } from "./lines.ts";
 
 /** UTF-16 units of one tag or comment, which the parser holds until its end; images inside of attributes fit. */
 const MAX_MARK_LENGTH = 16 * 1024 * 1024;
-/** Open elements. The parser moves and searches the list of their names with every tag; browsers keep 512. */
-const MAX_DEPTH = 10_000;
 
 /**
  * Blocks of a page. Broken markup is read as browsers do; nothing is fetched or run. htmlparser2 (what cheerio is built

@@ -59,8 +59,8 @@ export const BLOCK_ELEMENTS: ReadonlySet<string> = new Set(
   ).split(" "),
 );
 
-/** Open elements. The parser moves and searches the list of their names with every tag; browsers keep 512. */
-const MAX_DEPTH = 10_000;
+/** Open elements of a page. The parser moves and searches the list of their names with every tag; browsers keep 512. */
+export const MAX_DEPTH = 10_000;
 
 /**
  * Tags go, entities become characters, blocks are kept apart by a line end. Text without `<` and `&` stays as it is, and so

@@ -5,8 +5,9 @@
  */
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { type Figure, pairedRatio, type Sample, sampleOf, type Section } from "../figures.ts";
+import { type Figure, pairedRatio, sampleOf, type Section } from "../figures.ts";
 import { type GenerationBench, LONG, SHORT, startDecoder } from "../generation.ts";
+import { renderRatio } from "../report.ts";
 import { readMetric } from "./agent-metrics.ts";
 import { agentSpec, layOutModels } from "./agent.ts";
 import { LoadGenerator } from "./load.ts";
@@ -16,6 +17,7 @@ import {
   checkServer,
   CONCURRENCIES,
   measureCell,
+  medianRate,
   noCells,
   pooledMs,
   type RunningServer,
@@ -143,7 +145,7 @@ function servingSection(
       const name = `cuda/${id}/c${concurrency}`;
       figures.push({ id: `${name}/rps-to-processor`, unit: "×", value: rate.median });
       figures.push({ id: `${name}/p99-to-processor`, unit: "×", value: p99 });
-      rows.push([id, String(concurrency), ...both.map(shownCells), shownRatio(rate)]);
+      rows.push([id, String(concurrency), ...both.map(shownCells), renderRatio(rate)]);
     }
     for (const { title, rates } of raw) rows.push([id, title, medianRate(rates).toFixed(0), "", ""]);
   }
@@ -160,11 +162,8 @@ function servingSection(
 }
 
 const perSecond = ({ perSecond: rate }: { readonly perSecond: number }) => rate;
-const medianRate = (all: readonly { readonly perSecond: number }[]) => sampleOf(all.map(perSecond)).median;
 const shownCells = (cells: readonly Cell[]) =>
   `${medianRate(cells).toFixed(0)} (${pooledMs(cells, 0.5).toFixed(2)} / ${pooledMs(cells, 0.99).toFixed(2)})`;
-const shownRatio = ({ median, least, most }: Sample) =>
-  `${median.toFixed(2)} (${least.toFixed(2)}–${most.toFixed(2)})`;
 
 export async function measureCudaDecoders({
   decoder,
@@ -203,7 +202,7 @@ export async function measureCudaDecoders({
           `${streams}, ${what}`,
           graph,
           ...[ours, theirs].map((all) => sampleOf(all).median.toFixed(1)),
-          shownRatio(ratio),
+          renderRatio(ratio),
         ]);
       }
     }

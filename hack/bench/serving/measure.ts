@@ -5,7 +5,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { quantileOf } from "../figures.ts";
+import { quantileOf, sampleOf } from "../figures.ts";
 import { freePort } from "../../cluster/processes.ts";
 import type { LoadGenerator } from "./load.ts";
 import type { ServerSpec } from "./peers.ts";
@@ -25,6 +25,9 @@ export interface Cell {
   readonly answered: number;
   readonly failures: Readonly<Record<string, number>>;
 }
+
+export const medianRate = (rounds: readonly Pick<Cell, "perSecond">[]): number =>
+  sampleOf(rounds.map(({ perSecond }) => perSecond)).median;
 
 /** Of all requests of all rounds: a median of the rounds would leave out what happens in fewer than half of them. */
 export function pooledMs(cells: readonly Pick<Cell, "latenciesMs">[], share: number): number {

@@ -41,7 +41,6 @@ export class RawRuns {
     const size = layout.rows ?? RAW_BATCH[workload.id];
     const { requests } = workload;
     const batches: (readonly InferenceRequest[])[] = [];
-    // The last one may be shorter.
     for (let at = 0; at < requests.length; at += size) batches.push(requests.slice(at, at + size));
     const program = join(import.meta.dirname, "raw-process.ts");
     const processes = await Promise.all(

@@ -1,6 +1,7 @@
 /** What the rounds of `serving` amount to. Pure. */
 import { type Figure, type Goal, pairedRatio, quantileOf, sampleOf, type Section } from "../figures.ts";
-import { type Cell, type Concurrency, CONCURRENCIES, type Outcome, pooledMs } from "./measure.ts";
+import { renderRatio } from "../report.ts";
+import { type Cell, type Concurrency, CONCURRENCIES, medianRate, type Outcome, pooledMs } from "./measure.ts";
 import type { ServerSpec } from "./peers.ts";
 import { RAW_BATCH, type RawRate } from "./raw.ts";
 import type { Workload, WorkloadId } from "./workloads.ts";
@@ -61,7 +62,6 @@ export function bestPeer(
 function bestRaw({ raw }: Measured): Measured["raw"][number] | undefined {
   return raw.toSorted((a, b) => medianRate(b.rates) - medianRate(a.rates))[0];
 }
-const medianRate = (all: readonly RawRate[]) => median(all.map(({ perSecond }) => perSecond));
 
 interface Compared {
   readonly figures: readonly Figure[];
@@ -112,8 +112,6 @@ function compare(
       ...(goal !== undefined && { goal }),
     };
   };
-  const shown = ({ median: value, least, most }: ReturnType<typeof pairedRatio>) =>
-    `${value.toFixed(2)} (${least.toFixed(2)}–${most.toFixed(2)})`;
   return {
     figures: [
       figure("rps-to-best-peer", rps.median),
@@ -125,7 +123,7 @@ function compare(
       hasGoals ? workload.id : `${workload.id}, ${ours.id}`,
       String(concurrency),
       peer.title,
-      ...[rps, p50, p99, cpu, toRaw].map(shown),
+      ...[rps, p50, p99, cpu, toRaw].map(renderRatio),
     ],
   };
 }
