@@ -25,7 +25,7 @@ const recordSchema = z.discriminatedUnion("kind", [
   }),
   z.looseObject({
     kind: z.literal("outcome"),
-    item: z.number(),
+    item: z.number().nullable(),
     score: z.number(),
     pHard: z.number().nullable(),
     agrees: z.boolean(),
@@ -37,7 +37,7 @@ export interface ReplayReport {
   readonly decisions: number;
   readonly outcomes: number;
   /** The first record that is not reproduced. */
-  readonly difference?: ReplayDifference & { readonly line: number; readonly item?: number };
+  readonly difference?: ReplayDifference & { readonly line: number; readonly item?: number | null };
 }
 
 /** Stops at the first difference; a line that is no record is one. A last line that is being written does not count. */

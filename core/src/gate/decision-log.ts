@@ -41,7 +41,8 @@ export interface GateDecisionRecord {
 
 export interface GateOutcomeRecord {
   readonly kind: "outcome";
-  readonly item: number;
+  /** null where it is one of another gate with the same edge model at the same time. */
+  readonly item: number | null;
   readonly score: number;
   readonly pHard: number | null;
   readonly agrees: boolean;

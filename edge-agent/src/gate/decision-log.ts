@@ -6,7 +6,8 @@
  *     <scope>.jsonl  <scope>.old.jsonl
  *
  * Lines go to the file together, as soon as the writer is free: a decision is not worth a disk access of its own, and
- * nothing waits for it. What a crash leaves of a last line is cut off when the file is opened again.
+ * nothing waits for it. What a crash leaves of a last line is cut off when the file is opened again. Where a write fails,
+ * what follows can't be replayed without what is lost: the log goes on with a record from which it can.
  */
 import { open, readdir, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
@@ -39,6 +40,10 @@ export class DecisionLog {
   #file: FileHandle;
   /** Of the present part, with what waits. */
   #bytes: number;
+  /** What comes next can't be replayed with what stands before it. */
+  #isNew = true;
+  /** A write failed: the file may end in the middle of a line. */
+  #isTorn = false;
   #waiting: (string | typeof NEXT_PART)[] = [];
   #writing: Promise<void> | undefined;
 
@@ -53,17 +58,17 @@ export class DecisionLog {
     await removeOldest(options.folder, options.scope);
     const path = join(options.folder, `${options.scope}.jsonl`);
     const file = await open(path, "a+", 0o600);
-    const log = new DecisionLog(options, path, file, await cutTornLine(file));
-    log.#push(options.begin());
-    return log;
+    return new DecisionLog(options, path, file, await cutTornLine(file));
   }
 
   append(record: GateLogRecord): void {
     if (this.#bytes >= (this.#options.partBytes ?? PART_BYTES)) {
       this.#waiting.push(NEXT_PART);
       this.#bytes = 0;
-      this.#push(this.#options.begin());
+      this.#isNew = true;
     }
+    if (this.#isNew) this.#push(this.#options.begin());
+    this.#isNew = false;
     this.#push(record);
   }
 
@@ -94,11 +99,16 @@ export class DecisionLog {
       const waiting = this.#waiting;
       this.#waiting = [];
       try {
+        if (this.#isTorn) await cutTornLine(this.#file);
+        this.#isTorn = false;
         for (const stretch of stretchesOf(waiting)) {
           if (stretch === NEXT_PART) await this.#startPart();
           else await this.#file.appendFile(stretch);
         }
       } catch (error) {
+        this.#isTorn = true;
+        this.#isNew = true;
+        this.#waiting = [];
         this.#options.log.warn(
           { error, file: this.#path },
           "decisions of the gate could not be written down",
@@ -108,8 +118,17 @@ export class DecisionLog {
   }
 
   async #startPart(): Promise<void> {
-    await rename(this.#path, oldPartOf(this.#path));
-    const fresh = await open(this.#path, "a", 0o600);
+    // First what a full disk refuses: then the present part stays as it is.
+    const path = `${this.#path}.new`;
+    const fresh = await open(path, "a+", 0o600);
+    try {
+      await fresh.truncate();
+      await rename(this.#path, oldPartOf(this.#path));
+      await rename(path, this.#path);
+    } catch (error) {
+      await fresh.close();
+      throw error;
+    }
     await this.#file.close();
     this.#file = fresh;
   }

@@ -12,9 +12,11 @@
 import { createHash, randomUUID } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { initialCalibration, type BudgetSpent, type CalibrationState } from "@autoglm/core";
+import { initialCalibration, type BudgetSpent, type GateOpenRecord } from "@autoglm/core";
 import type { Log } from "@autoglm/telemetry";
 import { z } from "zod";
+import { DecisionLog } from "./decision-log.ts";
+import { Learned } from "./learned.ts";
 
 /** Budgets that are kept; a run that was last served so many runs ago is over. */
 const KEPT_BUDGETS = 4096;
@@ -34,36 +36,53 @@ const spentSchema = z.object({
   seen: z.int().min(0),
 });
 
+export interface GateStateOptions {
+  /** At how many bytes a log of decisions begins a new part; default 4 MiB. */
+  readonly logPartBytes?: number;
+}
+
 export class GateState {
   readonly #folder: string;
   readonly #log: Log;
+  readonly #options: GateStateOptions;
+  /** By key; as many as there are edge models. */
+  readonly #learned = new Map<string, Promise<Learned>>();
 
-  private constructor(folder: string, log: Log) {
+  private constructor(folder: string, log: Log, options: GateStateOptions) {
     this.#folder = folder;
     this.#log = log;
+    this.#options = options;
   }
 
   /** @param folder of the gates of one agent; made when it is missing */
-  static async open(folder: string, log: Log): Promise<GateState> {
+  static async open(folder: string, log: Log, options: GateStateOptions = {}): Promise<GateState> {
     for (const part of ["learned", "budget", "decisions"]) {
       await mkdir(join(folder, part), { recursive: true, mode: 0o700 });
     }
     await removeOldest(join(folder, "budget"), KEPT_BUDGETS);
-    return new GateState(folder, log);
+    return new GateState(folder, log, options);
   }
 
-  get decisionsFolder(): string {
-    return join(this.#folder, "decisions");
+  /** The log of decisions of this scope. @param begin what a part of it begins with, as things are when it is called */
+  openLog(scope: string, begin: () => GateOpenRecord): Promise<DecisionLog> {
+    const { logPartBytes: partBytes } = this.#options;
+    return DecisionLog.open({
+      folder: join(this.#folder, "decisions"),
+      scope,
+      begin,
+      log: this.#log,
+      partBytes,
+    });
   }
 
-  /** What was learned about the edge model with this key; a new one begins with its scores as they are. */
-  async calibration(key: string): Promise<CalibrationState> {
-    const known = calibrationSchema.safeParse(await this.#read(this.#calibrationPath(key)));
-    return known.success ? known.data : initialCalibration();
-  }
-
-  async saveCalibration(key: string, state: CalibrationState): Promise<void> {
-    await writeWhole(this.#calibrationPath(key), JSON.stringify(state));
+  /** What was learned about the edge model with this key, one for all; a new one begins with its scores as they are. */
+  learned(key: string): Promise<Learned> {
+    const known = this.#learned.get(key);
+    if (known !== undefined) return known;
+    const reading = this.#readLearned(this.#calibrationPath(key));
+    this.#learned.set(key, reading);
+    reading.catch(() => this.#learned.delete(key));
+    return reading;
   }
 
   /** What may have been spent in this scope; all of it where a damaged file can't tell. */
@@ -76,6 +95,15 @@ export class GateState {
 
   async saveSpent(scope: string, spent: BudgetSpent): Promise<void> {
     await writeWhole(this.#budgetPath(scope), JSON.stringify(spent));
+  }
+
+  async #readLearned(path: string): Promise<Learned> {
+    const known = calibrationSchema.safeParse(await this.#read(path));
+    return new Learned({
+      known: known.success ? known.data : initialCalibration(),
+      save: (state) => writeWhole(path, JSON.stringify(state)),
+      log: this.#log,
+    });
   }
 
   #calibrationPath(key: string): string {

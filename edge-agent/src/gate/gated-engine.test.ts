@@ -380,6 +380,23 @@ describe("audits", () => {
     expect(results.filter(({ gate }) => gate?.rule === "Audit")).toHaveLength(10);
   });
 
+  it("teach all gates with the same edge model at once, and each log replays alone", async () => {
+    const state = await GateState.open(path.join(folder, "gate"), log);
+    const one = await openGate({ auditShare: 0.6 }, { state, scope: "one.0" });
+    const other = await openGate({ auditShare: 0.6 }, { state, scope: "other.0" });
+    await Promise.all([one.run(sureButWrong), other.run(sureButWrong.slice(0, 40))]);
+    await one.run(["wrong after that"]);
+    await one.gate.close();
+    expect(routeOf((await other.run(["wrong after that"]))[0])).toBe("deep LowConfidence");
+    await other.gate.close();
+    expect(await learnedOutcomes()).toBe(102);
+    for (const scope of ["one.0", "other.0"]) {
+      const replay = new GateReplay();
+      expect((await recordsOf(scope)).map((record) => replay.next(record)).filter(Boolean)).toEqual([]);
+      expect(replay.outcomes).toBeGreaterThan(100);
+    }
+  });
+
   async function learnedOutcomes(): Promise<number> {
     const [file] = (await readdir(path.join(folder, "gate/learned"))).filter((name) =>
       name.endsWith(".json"),
@@ -415,7 +432,8 @@ describe("decision log", () => {
   it("can be replayed part by part, whatever record a part ends with", async () => {
     for (let round = 0; round < 6; round++) {
       const scope = `task.${round}`;
-      const { run, gate } = await openGate({ auditShare: 0.6 }, { scope, logPartBytes: 3000 });
+      const state = await GateState.open(path.join(folder, "gate"), log, { logPartBytes: 3000 });
+      const { run, gate } = await openGate({ auditShare: 0.6 }, { scope, state });
       for (let turn = 0; turn < 12 + round; turn++) await run([`wrong ${turn}`]);
       await gate.close();
       for (const part of [`${scope}.old`, scope]) {

@@ -33,8 +33,6 @@ export interface GatedEngineOptions {
   readonly log: Log;
   readonly now?: () => number;
   readonly random?: () => number;
-  /** At how many bytes the log of decisions begins a new part; default 4 MiB. */
-  readonly logPartBytes?: number;
 }
 
 export class GatedEngine implements InferenceEngine {
@@ -51,7 +49,7 @@ export class GatedEngine implements InferenceEngine {
 
   /** Reads what is known from before; loads nothing. */
   static async open(options: GatedEngineOptions): Promise<GatedEngine> {
-    const { state, scope, policy, siteOnly, type, edge, deep, log, now, random, logPartBytes } = options;
+    const { state, scope, policy, siteOnly, type, edge, deep, log, now, random } = options;
     const keeper = await Gatekeeper.open({
       state,
       scope,
@@ -63,7 +61,6 @@ export class GatedEngine implements InferenceEngine {
       log,
       now: now ?? Date.now,
       random: random ?? Math.random,
-      logPartBytes,
     });
     return new GatedEngine(options, keeper);
   }

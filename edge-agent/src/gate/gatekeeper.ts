@@ -18,18 +18,17 @@ import {
   decideGate,
   GATE_POLICY_VERSION,
   gateFeaturesOf,
-  learnOutcome,
   type BudgetReservation,
-  type CalibrationState,
   type GateDecision,
   type GateFeatures,
   type GateInputs,
 } from "@autoglm/core";
 import type { Log } from "@autoglm/telemetry";
 import type { ParsedItem } from "../parse/index.ts";
-import { DecisionLog } from "./decision-log.ts";
+import type { DecisionLog } from "./decision-log.ts";
 import { DeepHealth } from "./deep-health.ts";
 import type { GateState } from "./gate-state.ts";
+import type { Learned, LearnableOutcome } from "./learned.ts";
 import { LeasedBudget } from "./leased-budget.ts";
 
 export type WholeItem = Extract<ParsedItem, { text: string }>;
@@ -49,8 +48,6 @@ export interface GatekeeperOptions {
   readonly now: () => number;
   /** Uniform in [0, 1). */
   readonly random: () => number;
-  /** Of the log of decisions; default its own. */
-  readonly logPartBytes?: number | undefined;
 }
 
 /** What is known of an item while it is open. */
@@ -89,33 +86,40 @@ const OF_THE_ITEM: readonly string[] = ["ItemInvalid", "ItemTooLong", "AnswerInv
 export class Gatekeeper {
   readonly #options: GatekeeperOptions;
   readonly #budget: LeasedBudget;
+  readonly #learned: Learned;
+  readonly #log: DecisionLog;
   readonly #health = new DeepHealth();
   readonly #isOpen = { pre: false, post: false };
-  readonly #key: string;
-  #calibration: CalibrationState;
-  #log: DecisionLog | undefined;
-  #saving: Promise<void> | undefined;
+  /** Whose outcome is being learned, where it is one of this gate. */
+  #learning: GatedItem | undefined;
 
   private constructor(
     options: GatekeeperOptions,
-    budget: LeasedBudget,
-    key: string,
-    known: CalibrationState,
+    parts: { readonly budget: LeasedBudget; readonly learned: Learned; readonly log: DecisionLog },
   ) {
     this.#options = options;
-    this.#budget = budget;
-    this.#key = key;
-    this.#calibration = known;
+    this.#budget = parts.budget;
+    this.#learned = parts.learned;
+    this.#log = parts.log;
+    this.#learned.follow(this.#noteOutcome);
   }
 
   static async open(options: GatekeeperOptions): Promise<Gatekeeper> {
-    const { state, scope, policy, type, edge } = options;
+    const { state, scope, policy, type, edge, deep, now } = options;
     const { maxEscalations = null, maxTokens = null, maxShare = null } = policy.budget ?? {};
+    const { mode, threshold, minConfidence, minMargin, hysteresis, auditShare } = policy;
     const budget = await LeasedBudget.open(state, scope, { maxEscalations, maxTokens, maxShare });
-    const key = `${edge} ${type}`;
-    const keeper = new Gatekeeper(options, budget, key, await state.calibration(key));
-    await keeper.#openLog();
-    return keeper;
+    const learned = await state.learned(`${edge} ${type}`);
+    const log = await state.openLog(scope, () => ({
+      kind: "open",
+      v: GATE_POLICY_VERSION,
+      at: new Date(now()).toISOString(),
+      edge,
+      deep,
+      policy: { mode, threshold, minConfidence, minMargin, hysteresis, auditShare },
+      calibration: learned.calibration,
+    }));
+    return new Gatekeeper(options, { budget, learned, log });
   }
 
   get predicts(): boolean {
@@ -157,7 +161,7 @@ export class Gatekeeper {
       item.score = score;
       item.margin = margin;
       item.confidence =
-        score === null ? null : calibratedConfidence(this.#calibration, { score, pHard: item.pHard });
+        score === null ? null : calibratedConfidence(this.#learned.calibration, { score, pHard: item.pHard });
     }
     const isAudited = edge.output !== undefined && this.#options.policy.auditShare > 0;
     return this.#decide("post", item, isAudited ? this.#options.random() : null);
@@ -177,11 +181,9 @@ export class Gatekeeper {
     const agrees = answersAgree(edge.output, deep.output);
     if (agrees === null) return;
     const share = decision?.rule === "Audit" ? this.#options.policy.auditShare : 1;
-    const outcome = { score, pHard, agrees, share };
-    // A new part of the log begins with the calibration as it was before.
-    this.#log?.append({ kind: "outcome", item: item.parsed.item, ...outcome });
-    this.#calibration = learnOutcome(this.#calibration, outcome);
-    this.#saveCalibration();
+    this.#learning = item;
+    this.#learned.learn({ score, pHard, agrees, share });
+    this.#learning = undefined;
   }
 
   /** The deep model gave no answer; the edge's counts. */
@@ -222,9 +224,10 @@ export class Gatekeeper {
 
   /** Everything is on the disk when it resolves. */
   async close(): Promise<void> {
-    await this.#saving;
+    this.#learned.unfollow(this.#noteOutcome);
+    await this.#learned.saved();
     await this.#budget.close();
-    await this.#log?.close();
+    await this.#log.close();
   }
 
   #decide(stage: GateInputs["stage"], item: GatedItem, auditDraw: number | null): GateDecision {
@@ -255,7 +258,7 @@ export class Gatekeeper {
     }
     item.decision = decision;
     const { digest, parsed, score } = item;
-    this.#log?.append({
+    this.#log.append({
       kind: "decision",
       item: parsed.item,
       digest,
@@ -276,46 +279,10 @@ export class Gatekeeper {
     item.reservation = undefined;
   }
 
-  async #openLog(): Promise<void> {
-    const { state, scope, policy, edge, deep, log, now, logPartBytes } = this.#options;
-    const { mode, threshold, minConfidence, minMargin, hysteresis, auditShare } = policy;
-    this.#log = await DecisionLog.open({
-      folder: state.decisionsFolder,
-      scope,
-      log,
-      partBytes: logPartBytes,
-      begin: () => ({
-        kind: "open",
-        v: GATE_POLICY_VERSION,
-        at: new Date(now()).toISOString(),
-        edge,
-        deep,
-        policy: { mode, threshold, minConfidence, minMargin, hysteresis, auditShare },
-        calibration: this.#calibration,
-      }),
-    });
-  }
-
-  /** The newest, one write at a time. */
-  #saveCalibration(): void {
-    this.#saving ??= this.#writeCalibration().finally(() => {
-      this.#saving = undefined;
-    });
-  }
-
-  async #writeCalibration(): Promise<void> {
-    const { state, log } = this.#options;
-    let written: CalibrationState | undefined;
-    while (written !== this.#calibration) {
-      written = this.#calibration;
-      try {
-        await state.saveCalibration(this.#key, written);
-      } catch (error) {
-        log.warn({ error }, "what the gate learned could not be written down");
-        return;
-      }
-    }
-  }
+  /** Of this gate, or of another one with the same edge model. */
+  readonly #noteOutcome = (outcome: LearnableOutcome): void => {
+    this.#log.append({ kind: "outcome", item: this.#learning?.parsed.item ?? null, ...outcome });
+  };
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -7,17 +7,14 @@
  *
  * Files are blobs by digest (blob-store.ts), shared by all variants that have them; a variant is a folder of hard
  * links with the names that the engine expects, beside a description of it, so that the node knows what it holds
- * after a restart without a link. One download per blob at a time: who wants the same blob waits for it. Nothing is
- * deleted that an assignment wants.
+ * after a restart without a link. Nothing is deleted that an assignment wants.
  */
 import { createHash } from "node:crypto";
 import { link, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   AutoglmError,
   formatQuantity,
-  hasErrorCode,
   toAutoglmError,
   type ModelReport,
   type WorkFile,
@@ -26,8 +23,8 @@ import {
 import type { Log } from "@autoglm/telemetry";
 import { z } from "zod";
 import { BlobStore } from "./blob-store.ts";
-import { downloadBlob } from "./download.ts";
 import { downloadEtaSeconds, planCollection } from "./plan.ts";
+import { SharedDownloads } from "./shared-downloads.ts";
 
 export interface ModelOnDisk {
   readonly name: string;
@@ -56,7 +53,6 @@ export interface ModelStoreOptions {
 
 /** Left on the volume for the outbox and everybody else. */
 const RESERVED_BYTES = 256 * 1024 * 1024;
-const PAUSE_MS = 1000;
 
 const variantSchema = z.object({
   name: z.string(),
@@ -87,18 +83,11 @@ interface Fetch {
   readonly model: OnnxWorkModel;
 }
 
-interface Download {
-  readonly done: Promise<void>;
-  readonly stop: AbortController;
-  bytes: number;
-  waiting: number;
-}
-
 export class ModelStore {
   readonly #options: ModelStoreOptions;
   readonly #blobs: BlobStore;
   readonly #variantsFolder: string;
-  readonly #downloads = new Map<string, Download>();
+  readonly #downloads: SharedDownloads;
   /** By digest of the variant. */
   readonly #held = new Map<string, Held>();
   /** Variants whose folder was made by this process, or is being made: an engine may be reading from it. */
@@ -113,6 +102,17 @@ export class ModelStore {
     this.#blobs = new BlobStore(join(options.folder, "blobs", "sha256"));
     this.#variantsFolder = join(options.folder, "variants");
     this.#now = options.now ?? Date.now;
+    const { modelServerUrl, log, random, pauseMs, onChange } = options;
+    this.#downloads = new SharedDownloads({
+      blobs: this.#blobs,
+      modelServerUrl,
+      log,
+      random,
+      pauseMs,
+      now: this.#now,
+      onProgress: onChange,
+      onFetched: (sha256) => this.#linkAgain(sha256),
+    });
   }
 
   /** Reads what is on the disk. */
@@ -164,7 +164,7 @@ export class ModelStore {
         await this.#admit(missing);
         held.bytesAtStart = await this.#heldBytes(held);
         this.#options.onChange();
-        for (const file of missing) await this.#download(file, signal);
+        for (const file of missing) await this.#downloads.fetch(file, signal);
       }
       const directory = await this.#linkOnce(digest, model);
       for (const { sha256 } of model.files) await this.#blobs.touch(sha256, new Date(this.#now()));
@@ -271,7 +271,8 @@ export class ModelStore {
   async #admit(missing: readonly WorkFile[]): Promise<void> {
     let neededBytes = 0;
     for (const { sha256, sizeBytes } of missing) {
-      if (!this.#downloads.has(sha256)) neededBytes += sizeBytes - (await this.#blobs.partBytes(sha256));
+      if (this.#downloads.bytesOf(sha256) === undefined)
+        neededBytes += sizeBytes - (await this.#blobs.partBytes(sha256));
     }
     await this.collect(neededBytes);
     const freeBytes = (await this.#blobs.freeBytes()) - RESERVED_BYTES;
@@ -283,66 +284,11 @@ export class ModelStore {
     );
   }
 
-  /** Joins a download of the blob that is on its way, or begins one; it stops when nobody waits any more. */
-  async #download(file: WorkFile, signal: AbortSignal): Promise<void> {
-    const running = this.#downloads.get(file.sha256);
-    if (!running || running.stop.signal.aborted) {
-      await running?.done.catch(() => undefined);
-      // Somebody else's download may have ended since the file was found missing.
-      if (await this.#blobs.verify(file.sha256, signal)) return;
+  /** The folders of variants link to the blob that was: they are made again, once. */
+  #linkAgain(fetched: string): void {
+    for (const [digest, { files }] of this.#held) {
+      if (files.some(({ sha256 }) => sha256 === fetched)) this.#linked.delete(digest);
     }
-    const joined = this.#downloads.get(file.sha256) ?? this.#beginDownload(file);
-    joined.waiting++;
-    const leave = Promise.withResolvers<never>();
-    const onAbort = () => leave.reject(new AutoglmError("Aborted", "stopped"));
-    if (signal.aborted) onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      await Promise.race([joined.done, leave.promise]);
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-      joined.waiting--;
-      if (joined.waiting === 0) joined.stop.abort();
-    }
-  }
-
-  #beginDownload(file: WorkFile): Download {
-    const stop = new AbortController();
-    const { modelServerUrl, log, random = Math.random, pauseMs = PAUSE_MS, onChange } = this.#options;
-    const ownUrl = `${modelServerUrl.replace(/\/$/, "")}/models/sha256/${file.sha256}`;
-    const urls = [...new Set([...file.urls, ownUrl])];
-    let reportedAt = this.#now();
-    const done = downloadBlob({
-      blobs: this.#blobs,
-      file: { ...file, urls },
-      signal: stop.signal,
-      onProgress: (bytes) => {
-        download.bytes = bytes;
-        if (this.#now() - reportedAt < 1000) return;
-        reportedAt = this.#now();
-        onChange();
-      },
-      pause: async (round) => {
-        await sleep(pauseMs * 2 ** (round - 1) * (0.5 + random()), undefined, { signal: stop.signal });
-      },
-    });
-    // The folders of variants link to the blob that was: they are made again, once.
-    const work = done.then(() => {
-      for (const [digest, { files }] of this.#held) {
-        if (files.some(({ sha256 }) => sha256 === file.sha256)) this.#linked.delete(digest);
-      }
-      log.info({ path: file.path, sha256: file.sha256, sizeBytes: file.sizeBytes }, "model file is here");
-    });
-    const download: Download = { done: work, stop, bytes: 0, waiting: 0 };
-    this.#downloads.set(file.sha256, download);
-    void work
-      .catch((error: unknown) => {
-        if (!hasErrorCode(error, "Aborted")) log.warn({ error }, "model file is not here");
-      })
-      .finally(() => {
-        if (this.#downloads.get(file.sha256) === download) this.#downloads.delete(file.sha256);
-      });
-    return download;
   }
 
   #linkOnce(digest: string, model: OnnxWorkModel): Promise<string> {
@@ -387,7 +333,7 @@ export class ModelStore {
     let bytes = 0;
     for (const { sha256 } of held.files) {
       bytes +=
-        present.get(sha256) ?? this.#downloads.get(sha256)?.bytes ?? (await this.#blobs.partBytes(sha256));
+        present.get(sha256) ?? this.#downloads.bytesOf(sha256) ?? (await this.#blobs.partBytes(sha256));
     }
     return Math.min(bytes, held.sizeBytes);
   }

@@ -27,6 +27,48 @@ describe("without a stop text", () => {
     );
   });
 
+  test("tokens that end within characters, one after the other, are whole characters all the same", () => {
+    const sizes = fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 40 });
+    fc.assert(
+      fc.property(
+        fc.string({ unit: fc.constantFrom("a", "é", "中", "🙂"), maxLength: 40 }),
+        sizes,
+        (text, sizes) => {
+          const parts: number[][] = [];
+          const bytes = bytesOf(text);
+          for (let at = 0, turn = 0; at < bytes.length; turn++) {
+            const size = sizes[turn % sizes.length] ?? 1;
+            parts.push(bytes.slice(at, at + size));
+            at += size;
+          }
+          const decodeParts = (ids: readonly number[]) => decode(ids.flatMap((id) => parts[id] ?? []));
+          const pieces: string[] = [];
+          const stream = new TokenText({
+            decode: decodeParts,
+            stops: [],
+            onText: (piece) => pieces.push(piece),
+          });
+          for (const id of parts.keys()) stream.push(id);
+          stream.end();
+          expect(pieces.join("")).toBe(text);
+          for (const piece of pieces) expect(piece).not.toContain("\uFFFD");
+        },
+      ),
+    );
+  });
+
+  test("a long row of them holds nothing back for long", () => {
+    const bytes = bytesOf("中".repeat(50));
+    const decodePairs = (ids: readonly number[]) => {
+      // The first token ends within the first character, and each after it within the next.
+      return decode(ids.flatMap((id) => bytes.slice(id === 0 ? 0 : 3 * id - 2, 3 * id + 1)));
+    };
+    const text = new TokenText({ decode: decodePairs, stops: [] });
+    for (let id = 0; id < 40; id++) text.push(id);
+    expect(text.text.length).toBeGreaterThan(37);
+    expect("中".repeat(50).startsWith(text.text)).toBe(true);
+  });
+
   test("bytes that are no character are replaced and hold nothing back for good", () => {
     const { pieces, text } = stream([0x61, 0xff, 0xff, 0xff, 0xff, 0xff, 0x62, 0x63]);
     expect(text.replaceAll("\uFFFD", "")).toBe("abc");

@@ -8,8 +8,10 @@
  * since what a decoder says of a token may depend on the one before (a leading space, say).
  */
 const REPLACEMENT = "\uFFFD";
-/** A character has at most four bytes, so beyond as many tokens the bytes are no character. */
+/** A character has at most four bytes: beyond as many tokens, what stands before the last of them is clear. */
 const LONGEST_CHARACTER = 4;
+/** Tokens that may each end within a character, one after the other, before the last of them is cut. */
+const LONGEST_WINDOW = 64;
 
 export interface TokenTextOptions {
   readonly decode: (ids: readonly number[]) => string;
@@ -43,9 +45,11 @@ export class TokenText {
   push(id: number): boolean {
     this.#window.push(id);
     const decoded = this.#options.decode(this.#window);
+    const open = openEnd(decoded);
+    if (open === 0 || this.#window.length >= LONGEST_WINDOW) return this.#settle(decoded);
+    const clear = decoded.slice(0, -open);
     const waits = this.#window.length - this.#settled;
-    if (decoded.endsWith(REPLACEMENT) && waits <= LONGEST_CHARACTER) return false;
-    return this.#settle(decoded);
+    return waits > LONGEST_CHARACTER && clear.length > this.#settledText.length && this.#take(clear);
   }
 
   /** No more tokens: what was held back is text. @returns as {@link push} */
@@ -55,11 +59,19 @@ export class TokenText {
     return isStopped;
   }
 
+  /** All tokens are text: the window begins anew. */
   #settle(decoded: string): boolean {
-    this.#held += decoded.slice(this.#settledText.length);
+    if (this.#take(decoded)) return true;
     this.#window = this.#window.slice(this.#settled);
     this.#settled = this.#window.length;
     this.#settledText = this.#options.decode(this.#window);
+    return false;
+  }
+
+  /** @param decoded the window's text, as far as it is clear */
+  #take(decoded: string): boolean {
+    this.#held += decoded.slice(this.#settledText.length);
+    this.#settledText = decoded;
     const starts = this.#stops.map((stop) => this.#held.indexOf(stop)).filter((start) => start >= 0);
     if (starts.length > 0) {
       this.#release(Math.min(...starts));
@@ -77,6 +89,13 @@ export class TokenText {
     this.#text += piece;
     this.#options.onText?.(piece);
   }
+}
+
+/** How much of the end may be the bytes of a character that is not whole; one replacement for each byte or for all. */
+function openEnd(text: string): number {
+  let length = 0;
+  while (length < LONGEST_CHARACTER - 1 && text.endsWith(REPLACEMENT, text.length - length)) length++;
+  return length;
 }
 
 /** Length of the longest end of `text` that `stop` begins with. */
