@@ -1,4 +1,4 @@
-/** The only reader of the environment. Every variable, its default and its meaning are in {@link VARIABLES}. */
+/** The only reader of the environment. {@link AGENT_VARIABLES} is also what docs/reference/agent-options.md is made from. */
 import { hostname } from "node:os";
 import { AutoglmError, heartbeatSchema, parseQuantityBytes, QUANTITY_PATTERN } from "@autoglm/api";
 import { LOG_LEVELS } from "@autoglm/telemetry";
@@ -20,104 +20,182 @@ const seconds = z.coerce
 const address = z.string().regex(/^https?:\/\//, "must begin with http:// or https://");
 
 /** Name → what it may be. What users set first; what only tests and odd sites set last. */
-const VARIABLES = {
-  /** Name of the node, as Kubernetes or `autoglm nodes enrol` knows it. */
-  AUTOGLM_NODE_NAME: heartbeatSchema.shape.nodeName.default(hostname().toLowerCase()),
-  /** Key, outbox, models: one folder, one process. */
-  AUTOGLM_STATE_DIR: z.string().min(1).default("/var/lib/autoglm"),
-  /** Files of tasks lie below it. */
-  AUTOGLM_DATA_ROOT: z.string().min(1).default("/var/lib/autoglm-data"),
-  /**
-   * Hosts that url inputs may be read from: names, `*.names`, addresses, ranges, with commas. A name opens public addresses
-   * alone; a private one is listed by its number.
-   */
-  AUTOGLM_INPUT_HOSTS: z.string().default("").transform(parseAllowedHosts),
-  /** Largest document that is read from a url or an object store. */
-  AUTOGLM_INPUT_LIMIT: quantity.default(parseQuantityBytes("16Gi")),
-  /** S3-compatible store of objectRef inputs, and files that hold its keys. */
-  AUTOGLM_OBJECT_STORE_URL: address.optional(),
-  AUTOGLM_OBJECT_STORE_REGION: z.string().min(1).default("us-east-1"),
-  AUTOGLM_OBJECT_STORE_ACCESS_KEY_FILE: z.string().min(1).optional(),
-  AUTOGLM_OBJECT_STORE_SECRET_KEY_FILE: z.string().min(1).optional(),
-  /** Folder with a file for each key of an endpoint, named as `keyName` of the model's variant. */
-  AUTOGLM_ENDPOINT_KEYS_DIR: z.string().min(1).optional(),
-  /** Results of SiteOnly tasks are kept on the node up to this. */
-  AUTOGLM_SITE_LIMIT: quantity.default(parseQuantityBytes("10Gi")),
-  /** The operator's address; not needed once the node is enrolled. */
-  AUTOGLM_ENROL_URL: address.optional(),
-  AUTOGLM_ENROL_TOKEN: z.string().min(16, "must be a token of at least 16 characters").optional(),
-  AUTOGLM_ENROL_TOKEN_FILE: z.string().min(1).optional(),
-  /** RAM for models on a node without a GPU. */
-  AUTOGLM_MEMORY_BUDGET: quantity.optional(),
-  AUTOGLM_LOCATION: z.enum(["edge", "cloud"], { error: "must be edge or cloud" }).optional(),
-  AUTOGLM_POOL: heartbeatSchema.shape.pool,
-  /** Cores for inference. Default: those that the container may use. */
+export const AGENT_VARIABLES = {
+  AUTOGLM_NODE_NAME: heartbeatSchema.shape.nodeName
+    .default(hostname().toLowerCase())
+    .describe(
+      "Name of the node, as Kubernetes or `autoglm nodes enrol` knows it. Default: the name of the host.",
+    ),
+  AUTOGLM_STATE_DIR: z
+    .string()
+    .min(1)
+    .default("/var/lib/autoglm")
+    .describe("Folder for the node's key, outbox and models; one process at a time."),
+  AUTOGLM_DATA_ROOT: z
+    .string()
+    .min(1)
+    .default("/var/lib/autoglm-data")
+    .describe("Folder that files of tasks lie below."),
+  AUTOGLM_INPUT_HOSTS: z
+    .string()
+    .transform(parseAllowedHosts)
+    .prefault("")
+    .describe(
+      "Hosts that `url` inputs may be read from: names, `*.names`, addresses, ranges, with commas; none by default. A name opens public addresses alone; a private one is listed by its number.",
+    ),
+  AUTOGLM_INPUT_LIMIT: quantity
+    .prefault("16Gi")
+    .describe("Largest document that is read from a url or an object store."),
+  AUTOGLM_OBJECT_STORE_URL: address
+    .optional()
+    .describe("S3-compatible store of `objectRef` inputs. It and the two key files go together."),
+  AUTOGLM_OBJECT_STORE_REGION: z
+    .string()
+    .min(1)
+    .default("us-east-1")
+    .describe("Region that requests to the store are signed for."),
+  AUTOGLM_OBJECT_STORE_ACCESS_KEY_FILE: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("File with the store's access key."),
+  AUTOGLM_OBJECT_STORE_SECRET_KEY_FILE: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("File with the store's secret key."),
+  AUTOGLM_ENDPOINT_KEYS_DIR: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Folder with a file for each key of an endpoint, named as `keyName` of the model's variant."),
+  AUTOGLM_SITE_LIMIT: quantity
+    .prefault("10Gi")
+    .describe("Results of SiteOnly tasks are kept on the node up to this."),
+  AUTOGLM_ENROL_URL: address
+    .optional()
+    .describe("Address of the operator's enrolment port; not needed once the node is enrolled."),
+  AUTOGLM_ENROL_TOKEN: z
+    .string()
+    .min(16, "must be a token of at least 16 characters")
+    .optional()
+    .describe("One-time token of `autoglm nodes enrol`, at least 16 characters."),
+  AUTOGLM_ENROL_TOKEN_FILE: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("File with that token, or with the token of the node's own ServiceAccount."),
+  AUTOGLM_MEMORY_BUDGET: quantity
+    .optional()
+    .describe("RAM for models on a node without a GPU, such as 6Gi. Default: half of the machine's RAM."),
+  AUTOGLM_LOCATION: z
+    .enum(["edge", "cloud"], { error: "must be edge or cloud" })
+    .optional()
+    .describe("`edge` or `cloud`, where the labels of the node don't say it."),
+  AUTOGLM_POOL: heartbeatSchema.shape.pool.describe("Pool of the node, where its labels don't say it."),
   AUTOGLM_THREADS: z.coerce
     .number({ error: "must be a number of cores" })
     .int()
     .min(1)
     .max(1024)
-    .default(availableCores()),
+    .default(availableCores())
+    .describe("Cores for inference. Default: those that the container may use."),
   AUTOGLM_EXECUTION_PROVIDERS: z
     .string()
-    .default("cpu")
     .transform((text) => text.split(",").map((name) => name.trim()))
-    .pipe(z.array(z.enum(["cpu", "cuda"], { error: "must be cpu, cuda, or both with a comma" })).min(1)),
-  /** What the processes of a model are laid out for: many requests at once, or one at a time as fast as it goes. */
+    .pipe(z.array(z.enum(["cpu", "cuda"], { error: "must be cpu, cuda, or both with a comma" })).min(1))
+    .prefault("cpu")
+    .describe("`cpu`, `cuda`, or both with a comma: tried in this order."),
   AUTOGLM_PERFORMANCE_HINT: z
     .enum(PERFORMANCE_HINTS, { error: `must be ${PERFORMANCE_HINTS.join(" or ")}` })
-    .default("throughput"),
-  AUTOGLM_HEALTH_HOST: z.string().min(1).default("0.0.0.0"),
+    .default("throughput")
+    .describe(
+      "What the processes of a model are laid out for: `throughput`, many requests at once, or `latency`, one at a time as fast as it goes.",
+    ),
+  AUTOGLM_HEALTH_HOST: z
+    .string()
+    .min(1)
+    .default("0.0.0.0")
+    .describe("Address that health and metrics are served on."),
   AUTOGLM_HEALTH_PORT: z.coerce
     .number({ error: "must be a port, 0 to 65535" })
     .int()
     .min(0)
     .max(65_535)
-    .default(8080),
-  /** Results that are not accepted yet may take so much room; beyond it the work waits. */
-  AUTOGLM_OUTBOX_LIMIT: quantity.default(parseQuantityBytes("1Gi")),
-  /** Model files that no task wants are kept up to this. */
-  AUTOGLM_MODELS_LIMIT: quantity.default(parseQuantityBytes("20Gi")),
-  AUTOGLM_LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(", ")}` }).default("info"),
-  AUTOGLM_HEARTBEAT_SECONDS: seconds.default(5000),
-  /** How often the desired document is fetched without a poke. */
-  AUTOGLM_RESYNC_SECONDS: seconds.default(30_000),
-  /** After how long a chunk that was sent and is not accepted is sent again. */
-  AUTOGLM_REPUBLISH_SECONDS: seconds.default(5000),
-  /** Results wait at most this long for others to share their chunk. */
-  AUTOGLM_SEAL_SECONDS: seconds.default(250),
-  /** How long results of a withdrawn assignment are kept. */
-  AUTOGLM_UNLISTED_RETENTION_SECONDS: seconds.default(86_400_000),
-  /** How long a drain tries to send what is left. */
-  AUTOGLM_DRAIN_SECONDS: seconds.default(5000),
-  /** Longest inference of one item; default: the engine's own. */
-  AUTOGLM_ITEM_TIMEOUT_SECONDS: seconds.optional(),
-  /** The inference port. Without a number an agent has none; `serve` takes 8081. */
+    .default(8080)
+    .describe("Port of health and metrics; 0 picks a free one."),
+  AUTOGLM_OUTBOX_LIMIT: quantity
+    .prefault("1Gi")
+    .describe("Results that are not accepted yet may take so much room; beyond it the work waits."),
+  AUTOGLM_MODELS_LIMIT: quantity
+    .prefault("20Gi")
+    .describe("Model files that no task wants are kept up to this."),
+  AUTOGLM_LOG_LEVEL: z
+    .enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(", ")}` })
+    .default("info")
+    .describe("Least level of what is logged."),
+  AUTOGLM_HEARTBEAT_SECONDS: seconds
+    .prefault(5)
+    .describe("How often the node says that it lives, and what it has."),
+  AUTOGLM_RESYNC_SECONDS: seconds
+    .prefault(30)
+    .describe("How often the desired document is fetched without a poke."),
+  AUTOGLM_REPUBLISH_SECONDS: seconds
+    .prefault(5)
+    .describe("After how long a chunk that was sent and is not accepted is sent again."),
+  AUTOGLM_SEAL_SECONDS: seconds
+    .prefault(0.25)
+    .describe("Results wait at most this long for others to share their chunk."),
+  AUTOGLM_UNLISTED_RETENTION_SECONDS: seconds
+    .prefault(86_400)
+    .describe("How long results of a withdrawn assignment are kept."),
+  AUTOGLM_DRAIN_SECONDS: seconds.prefault(5).describe("How long a drain tries to send what is left."),
+  AUTOGLM_ITEM_TIMEOUT_SECONDS: seconds
+    .optional()
+    .describe("Longest silence of an inference before its process is killed. Default: 60."),
   AUTOGLM_HTTP_PORT: z.coerce
     .number({ error: "must be a port, 0 to 65535" })
     .int()
     .min(0)
     .max(65_535)
-    .optional(),
-  /** Beyond this machine only with a token. */
-  AUTOGLM_HTTP_HOST: z.string().min(1).default("127.0.0.1"),
-  AUTOGLM_HTTP_TOKEN: z.string().min(16, "must be a token of at least 16 characters").optional(),
-  AUTOGLM_HTTP_TOKEN_FILE: z.string().min(1).optional(),
-  /** Largest body of a request. */
-  AUTOGLM_REQUEST_LIMIT: quantity.default(parseQuantityBytes("16Mi")),
-  /** Longest wait of a request for a process. */
-  AUTOGLM_REQUEST_TIMEOUT_SECONDS: seconds.default(60_000),
-  /** Requests that may wait for one model; more are told to come back later. */
+    .optional()
+    .describe(
+      "Port of the node's own inference API. Without one an agent has none; `autoglm-agent serve` takes 8081.",
+    ),
+  AUTOGLM_HTTP_HOST: z
+    .string()
+    .min(1)
+    .default("127.0.0.1")
+    .describe("Address of that port. Beyond this machine only with a token."),
+  AUTOGLM_HTTP_TOKEN: z
+    .string()
+    .min(16, "must be a token of at least 16 characters")
+    .optional()
+    .describe("Bearer token that requests have to bring, at least 16 characters."),
+  AUTOGLM_HTTP_TOKEN_FILE: z.string().min(1).optional().describe("File with that token."),
+  AUTOGLM_REQUEST_LIMIT: quantity.prefault("16Mi").describe("Largest body of a request."),
+  AUTOGLM_REQUEST_TIMEOUT_SECONDS: seconds.prefault(60).describe("Longest wait of a request for a process."),
   AUTOGLM_QUEUE_LIMIT: z.coerce
     .number({ error: "must be a number of requests" })
     .int()
     .min(1)
     .max(1_000_000)
-    .default(1024),
-  /** Folder of models that are served: <model>/[<variant>/]{model.onnx,pipeline.json}. */
-  AUTOGLM_SERVE_DIR: z.string().min(1).optional(),
+    .default(1024)
+    .describe("Requests that may wait for one model; more are told to come back later."),
+  AUTOGLM_CONNECTION_LIMIT: z.coerce
+    .number({ error: "must be a number of connections" })
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(4096)
+    .describe("Open connections of the inference port; one more is closed at once."),
+  AUTOGLM_SERVE_DIR: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Folder of models that are served, as `<model>/[<variant>/]{model.onnx,pipeline.json}`."),
 } as const;
-const variablesSchema = z.object(VARIABLES);
+const variablesSchema = z.object(AGENT_VARIABLES);
 
 export interface AgentOptions {
   readonly nodeName: string;
@@ -163,6 +241,7 @@ export interface HttpOptions {
   readonly tokenFile: string | undefined;
   readonly requestLimitBytes: number;
   readonly timeoutMs: number;
+  readonly connectionLimit: number;
   readonly queueLimit: number;
   readonly serveDir: string | undefined;
 }
@@ -172,7 +251,9 @@ export interface HttpOptions {
  * @throws AutoglmError `InvalidOption`, naming the variable and what it may be
  */
 export function parseAgentOptions(environment: Readonly<Record<string, string | undefined>>): AgentOptions {
-  const given = Object.entries(environment).filter(([name, value]) => name in VARIABLES && value !== "");
+  const given = Object.entries(environment).filter(
+    ([name, value]) => name in AGENT_VARIABLES && value !== "",
+  );
   const parsed = variablesSchema.safeParse(Object.fromEntries(given));
   if (!parsed.success) {
     const problems = parsed.error.issues.map(({ path, message }) => `${String(path[0])}: ${message}`);
@@ -216,6 +297,7 @@ export function parseAgentOptions(environment: Readonly<Record<string, string | 
       tokenFile: variables.AUTOGLM_HTTP_TOKEN_FILE,
       requestLimitBytes: variables.AUTOGLM_REQUEST_LIMIT,
       timeoutMs: variables.AUTOGLM_REQUEST_TIMEOUT_SECONDS,
+      connectionLimit: variables.AUTOGLM_CONNECTION_LIMIT,
       queueLimit: variables.AUTOGLM_QUEUE_LIMIT,
       serveDir: variables.AUTOGLM_SERVE_DIR,
     }),

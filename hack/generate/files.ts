@@ -1,5 +1,8 @@
 import { KINDS, toCustomResourceDefinition } from "@autoglm/api";
 import { stringify } from "yaml";
+import { AGENT_VARIABLES } from "../../edge-agent/src/options.ts";
+import { OPERATOR_VARIABLES } from "../../operator/src/options.ts";
+import { optionsReference, type OptionsPage } from "./options.ts";
 import { kindReference, taskTypeReference } from "./reference.ts";
 
 /** Everything in them is generated. The chart needs its own copy: Helm reads nothing outside its folder. */
@@ -19,5 +22,25 @@ export function generateFiles(): ReadonlyMap<string, string> {
     files.set(`${REFERENCE_FOLDER}/${contract.singular}.md`, kindReference(contract, definition));
   }
   files.set(`${REFERENCE_FOLDER}/task-types.md`, taskTypeReference());
+  for (const [name, page] of Object.entries(OPTIONS)) {
+    files.set(`${REFERENCE_FOLDER}/${name}.md`, optionsReference(page));
+  }
   return files;
 }
+
+const OPTIONS: Readonly<Record<string, OptionsPage>> = {
+  "agent-options": {
+    title: "Options of the agent",
+    intro:
+      "Environment variables of `autoglm-agent`; the chart sets what it needs, and `agent.extraEnv` of its values adds others. An empty variable is one that is not set. Amounts are such as 512Mi or 4Gi.",
+    source: "edge-agent/src/options.ts",
+    variables: AGENT_VARIABLES,
+  },
+  "operator-options": {
+    title: "Options of the operator and the ingester",
+    intro:
+      "Environment variables of both; the chart sets what it needs, and `operator.extraEnv` and `ingester.extraEnv` of its values add others. An empty variable is one that is not set.",
+    source: "operator/src/options.ts",
+    variables: OPERATOR_VARIABLES,
+  },
+};

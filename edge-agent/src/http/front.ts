@@ -19,6 +19,8 @@ export interface InferenceFrontOptions {
   readonly token: string | undefined;
   readonly tokenFile: string | undefined;
   readonly requestLimitBytes: number;
+  /** Open connections; one more is closed at once. */
+  readonly connectionLimit: number;
   /** Longest wait of a request for a process. */
   readonly timeoutMs: number;
   readonly serveDir: string | undefined;
@@ -41,8 +43,8 @@ export interface InferenceFront {
 
 /** @throws AutoglmError `InvalidOption` */
 export async function startInferenceFront(options: InferenceFrontOptions): Promise<InferenceFront> {
-  const { host, port, engine, metrics, log, serveDir, stored, requestLimitBytes, timeoutMs, version } =
-    options;
+  const { host, port, engine, metrics, log, serveDir, stored, timeoutMs, version } = options;
+  const { requestLimitBytes, connectionLimit } = options;
   const isAllowed = createAuth(options);
   const models = new ModelDirectory({ serveDir, stored });
   const stop = new AbortController();
@@ -69,6 +71,7 @@ export async function startInferenceFront(options: InferenceFrontOptions): Promi
     port,
     isAllowed,
     requestLimitBytes,
+    connectionLimit,
     routes,
     metrics,
     log,

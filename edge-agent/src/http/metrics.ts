@@ -17,6 +17,11 @@ export const HTTP_METRICS = {
     labels: ["reason"],
     help: "Requests that were given up: disconnect, deadline, queue.",
   },
+  autoglm_http_dropped_connections_total: {
+    type: "counter",
+    labels: [],
+    help: "Connections beyond the limit, closed at once.",
+  },
   autoglm_inference_waiting_items_count: {
     type: "gauge",
     labels: ["model", "variant"],

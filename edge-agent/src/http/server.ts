@@ -15,6 +15,7 @@ export interface InferenceServerOptions {
   readonly port: number;
   readonly isAllowed: (authorization: string | undefined) => boolean;
   readonly requestLimitBytes: number;
+  readonly connectionLimit: number;
   readonly routes: RouteTable;
   readonly metrics: Pick<Metrics<typeof HTTP_METRICS>, "count" | "observe" | "gauge">;
   readonly log: Log;
@@ -34,12 +35,14 @@ const REQUEST_ID = /^[\w.:/+=-]{1,128}$/;
 
 /** @throws AutoglmError `InvalidOption` when the address can't be listened on */
 export async function startInferenceServer(options: InferenceServerOptions): Promise<InferenceServer> {
-  const { host, port, log, metrics } = options;
+  const { host, port, connectionLimit, log, metrics } = options;
   const front = new Front(options);
   const server = createServer(
     { requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS },
     (request, response) => front.receive(request, response),
   );
+  server.maxConnections = connectionLimit;
+  server.on("drop", () => metrics.count("autoglm_http_dropped_connections_total", {}));
   const listening = Promise.withResolvers<void>();
   server.once("error", listening.reject);
   // Clients that arrive together wait in the kernel, not in their own retry.

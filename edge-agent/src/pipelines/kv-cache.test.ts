@@ -91,3 +91,32 @@ test("holds what lists of tokens would hold, however rows come, grow and go", ()
     { numRuns: 60 },
   );
 });
+
+/** Positions that the buffers have room for, of all rows. */
+function allocated(cache: KvCache): number {
+  const [{ data } = { data: new Float32Array(0) }] = Object.values(cache.feeds());
+  const { buffer } = data as Float32Array;
+  return buffer.byteLength / Float32Array.BYTES_PER_ELEMENT / SHAPE.kvHeads / SHAPE.headDim;
+}
+
+test("a long row that has left leaves its room", () => {
+  const cache = new KvCache(session, SHAPE);
+  const rows = [Array.from({ length: 900 }, (_, at) => at + 1), [7, 8, 9]];
+  cache.add(blockOf(rows), [900, 3]);
+  expect(cache.capacity).toBe(960);
+  cache.remove(0);
+  expect([cache.capacity, allocated(cache)]).toEqual([64, 64]);
+  expect(readRows(cache)).toEqual([[7, 8, 9]]);
+});
+
+test("rows that have left take no part in the growth of those that stay", () => {
+  const cache = new KvCache(session, SHAPE);
+  cache.add(
+    blockOf(Array.from({ length: 8 }, () => [1])),
+    Array.from({ length: 8 }, () => 1),
+  );
+  for (let row = 7; row > 0; row--) cache.remove(row);
+  cache.reserve(1, 900);
+  expect(allocated(cache)).toBe(960);
+  expect(readRows(cache)).toEqual([[1]]);
+});

@@ -27,7 +27,7 @@ export const positionsFor = (length: number): number => Math.ceil(length / GROWT
  *     one buffer per layer and kind: [row][head][position][headDim]; rows lie next to each other
  *
  * The graph reads the buffers where they are, and a step writes one token per row into them: the cache itself is copied
- * only when it grows or a row leaves from the middle. Fetching the whole of it from the runtime at each step, as loops
+ * only when it grows, when it halves, or when a row leaves from the middle. Fetching the whole of it from the runtime at each step, as loops
  * usually do, costs as much as the step itself from about 500 tokens on.
  */
 export class KvCache {
@@ -46,6 +46,11 @@ export class KvCache {
 
   get rows(): number {
     return this.lengths.length;
+  }
+
+  /** Positions of every row, used or not. */
+  get capacity(): number {
+    return this.#capacity;
   }
 
   /** `past_key_values.*` of all rows. The tensors stay valid until rows come, go or grow. */
@@ -101,20 +106,30 @@ export class KvCache {
     this.lengths.length = last;
     this.#feeds = undefined;
     if (last === 0) this.#clear();
+    else this.#shrink();
   }
 
   /** Room for so many rows of such a length, so that it does not grow on the way there. */
   reserve(rows: number, length: number): void {
     if (rows <= this.#allocatedRows && length <= this.#capacity) return;
+    this.#reallocate(Math.max(rows, this.rows), Math.max(this.#capacity, positionsFor(length)));
+  }
+
+  /** A long row that has left is no burden for the short ones: the graph reads all positions, used or not. */
+  #shrink(): void {
+    const needed = positionsFor(Math.max(...this.lengths) + 1);
+    if (2 * needed <= this.#capacity) this.#reallocate(this.rows, needed);
+  }
+
+  #reallocate(rows: number, capacity: number): void {
     const { layers, kvHeads, headDim } = this.#shape;
-    const capacity = Math.max(this.#capacity, positionsFor(length));
     const before = { buffers: this.#buffers, stride: this.#capacity * headDim };
-    this.#allocatedRows = Math.max(rows, this.#allocatedRows);
+    this.#allocatedRows = rows;
     this.#capacity = capacity;
     this.#feeds = undefined;
     const stride = capacity * headDim;
     this.#buffers = Array.from({ length: 2 * layers }, (_, index) => {
-      const buffer = new Float32Array(this.#allocatedRows * this.#rowSize());
+      const buffer = new Float32Array(rows * this.#rowSize());
       const old = before.buffers[index];
       for (const [row, held] of this.lengths.entries()) {
         for (let head = row * kvHeads; head < (row + 1) * kvHeads; head++) {

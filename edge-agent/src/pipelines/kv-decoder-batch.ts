@@ -110,7 +110,7 @@ export class KvDecoderBatch {
   #hasRoom(joining: readonly Member[]): boolean {
     const { maxRows, maxPositions } = this.#limits;
     const all = [...this.#running, ...joining];
-    const longest = Math.max(...all.map(({ row }) => positionsFor(row.positions)));
+    const longest = Math.max(this.#cache.capacity, ...all.map(({ row }) => positionsFor(row.positions)));
     return all.length <= maxRows && (all.length === 1 || all.length * longest <= maxPositions);
   }
 

@@ -47,6 +47,7 @@ export async function startFront(
     token: undefined,
     tokenFile: undefined,
     requestLimitBytes: 1024 * 1024,
+    connectionLimit: 256,
     timeoutMs: 30_000,
     serveDir: fixtures,
     stored: () => [],

@@ -56,3 +56,19 @@ test("with the token a body counts where one is read, up to the limit", async ()
   expect(await statusOf(await begin("GET", "/v1/models", 1000, headers))).toBe(200);
   expect(await statusOf(await begin("POST", "/v1/infer", 1e9, headers))).toBe(413);
 });
+
+test("a connection beyond the limit is closed at once, counted, and costs the others nothing", async () => {
+  const few = await startFront({ serveDir: undefined, connectionLimit: 2 });
+  const { hostname, port } = new URL(few.url);
+  const open = () => connect(Number(port), hostname);
+  const held = [open(), open()];
+  await Promise.all(held.map((socket) => once(socket, "connect")));
+  const refused = open();
+  refused.resume();
+  await once(refused, "close", { signal: AbortSignal.timeout(5000) });
+  held[0]?.write("GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n");
+  expect(await statusOf(held[0] ?? refused)).toBe(200);
+  await expect.poll(() => few.metrics()).toContain("autoglm_http_dropped_connections_total 1");
+  for (const socket of held) socket.destroy();
+  await few[Symbol.asyncDispose]();
+});
