@@ -302,6 +302,38 @@ test("jsonl: what was written is read again, in pieces of any size", async () =>
   );
 });
 
+describe("a first line that is longer than what the format is recognised by", () => {
+  const long = "a long text, ".repeat(6000);
+  const record = (text: string) => JSON.stringify({ text });
+  const shortened = (texts: readonly string[]) => texts.map((text) => (text === long ? "long" : text));
+
+  test.each<[name: string, document: string, texts: readonly string[]]>([
+    [
+      "records of JSON Lines",
+      `${record(long)}\n${record(long)}\r\n\n${record("b")}\n`,
+      ["long", "long", "b"],
+    ],
+    [
+      "a short record before long ones",
+      `${record("a")}\n${record(long)}\n${record(long)}`,
+      ["a", "long", "long"],
+    ],
+    ["a broken record after it", `${record(long)}\n{"text":\n${record("c")}\n`, ["long", "ItemInvalid", "c"]],
+    ["a JSON document of one line", `[${record(long)}, ${record("b")}]\n`, ["long", "b"]],
+    ["a JSON document of several lines", `[${record(long)},\n${record("b")}\n]\n`, ["long", "b"]],
+    ["a JSON document with its commas in front", `[${record(long)}\n, ${record("b")}]`, ["long", "b"]],
+    ["a record whose object goes on", `{"title": "x", "text": ${JSON.stringify(long)}\n}\n`, ["long"]],
+  ])("%s", async (_, document, texts) => {
+    for (const pieceBytes of [1024, 65_537, 10_000_000])
+      expect(shortened(await outcomes(document, { pieceBytes }))).toEqual(texts);
+  });
+
+  test("is an item of its own where it is longer than an item may be", async () => {
+    const document = `${record(long)}\n${record("b")}\n`;
+    expect(await outcomes(document, { maxItemBytes: 1000 })).toEqual(["ItemTooLong", "b"]);
+  });
+});
+
 test("any bytes give items numbered from 0, or a closed set of errors; the size of the pieces changes nothing", async () => {
   const codes = ["InputFormatNotRecognised", "InputFieldNotFound", "InputEmpty"] as const;
   const documents = fc.oneof(

@@ -1,4 +1,5 @@
 export interface Peeked<T> {
+  /** Empty once `all` has gone past it: it may be large. */
   readonly head: readonly T[];
   /** The head is all of it. */
   readonly complete: boolean;
@@ -25,7 +26,7 @@ export async function peek<T>(
   }
   async function* replay(): AsyncGenerator<T, void, undefined> {
     try {
-      yield* head;
+      while (head.length > 0) yield head.shift() as T;
       yield* source;
     } finally {
       // Ended early by the reader, the source below still has a file to close.

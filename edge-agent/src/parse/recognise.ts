@@ -63,10 +63,11 @@ function recogniseJson(sample: string, complete: boolean): RecognisedFormat | un
     return complete && isJsonText(start) ? { format: "json" } : undefined;
   }
   const lines = start.split("\n").filter((line) => line.trim() !== "");
-  if (!complete && lines.length > 1) lines.pop();
+  const areSeveral = lines.length > 1;
+  if (!complete && areSeveral) lines.pop();
   const judged = lines.slice(0, SAMPLE_ROWS);
   const whole = judged.filter((line) => /^\s*[{["]/.test(line) && isJson(line)).length;
-  return { format: lines.length > 1 && whole >= judged.length / 2 ? "jsonl" : "json" };
+  return { format: areSeveral && whole >= judged.length / 2 ? "jsonl" : "json" };
 }
 
 function isJson(text: string): boolean {

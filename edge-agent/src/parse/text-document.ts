@@ -31,7 +31,9 @@ export async function* readText(
     const recognised = formatOf(sample, pieces.complete, context);
     const text = hasLoneReturns ? withLineFeeds(pieces.all) : pieces.all;
     const { format } = recognised;
-    if (format === "json" || format === "yaml" || format === "xml")
+    const isOpen = format === "json" && context.format === "auto" && !pieces.complete;
+    if (isOpen && !sample.includes("\n")) yield* readLongLine(text, context);
+    else if (format === "json" || format === "yaml" || format === "xml")
       yield* readValueText(text, format, context);
     else yield* takeTexts(rowsOf(text, recognised, context), choiceOf(context));
   } finally {
@@ -127,6 +129,58 @@ function rowsOf(
   }
 }
 
+/** A first line that is longer than the sample: all of a JSON document, the beginning of one, or a record of JSON Lines. */
+async function* readLongLine(
+  source: AsyncGenerator<string, void, undefined>,
+  context: ParseContext,
+): AsyncGenerator<Content> {
+  const first = new FirstLine();
+  const { all, close } = await peek(source, (piece) => first.take(piece));
+  try {
+    if (first.isRecord || first.isTooLong) {
+      const rows = readJsonLines(all, context.maxItemBytes);
+      yield* takeTexts(first.isTooLong ? afterAnother(rows) : rows, choiceOf(context));
+    } else yield* readValueText(all, "json", context);
+  } finally {
+    await close();
+  }
+}
+
+/** Looks at a line and at what comes after it, piece by piece. */
+class FirstLine {
+  #length = 0;
+  #last = "";
+  #hasEnded = false;
+  /** A value ends it and another begins after it, as in no JSON document. */
+  isRecord = false;
+  /** For a JSON document, which is read whole. */
+  isTooLong = false;
+
+  /** @returns whether it is clear what the line is */
+  take(piece: string): boolean {
+    const end = this.#hasEnded ? -1 : piece.indexOf("\n");
+    if (!this.#hasEnded) {
+      const part = piece.slice(0, end < 0 ? piece.length : end);
+      this.#length += part.length;
+      this.#last = part.trimEnd().at(-1) ?? this.#last;
+      this.isTooLong = this.#length > MAX_VALUE_LENGTH;
+      this.#hasEnded = end >= 0;
+    }
+    if (!this.#hasEnded) return this.isTooLong;
+    const [next] = piece.slice(end + 1).trimStart();
+    this.isRecord = next !== undefined && /[}\]"]/.test(this.#last) && /[{["]/.test(next);
+    return next !== undefined;
+  }
+}
+
+/** The first row is too long: alone it is a document that is too large. */
+async function* afterAnother(rows: AsyncGenerator<Row, void, undefined>): AsyncGenerator<Row> {
+  let seen = 0;
+  const { head, complete, all } = await peek(rows, () => ++seen === 2);
+  if (complete && head.length === 1) throw tooLarge("json");
+  yield* all;
+}
+
 async function* readValueText(
   source: AsyncIterable<string>,
   format: ValueFormat,
@@ -135,13 +189,7 @@ async function* readValueText(
   let text = "";
   for await (const piece of source) {
     text += piece;
-    if (text.length <= MAX_VALUE_LENGTH) continue;
-    const mend =
-      format === "json" ? "write it as jsonl, one value per line" : "convert it to jsonl or csv, or split it";
-    throw refuse(
-      "InputTooLarge",
-      `a ${format} document is read whole and may have ${MAX_VALUE_LENGTH} characters: ${mend}`,
-    );
+    if (text.length > MAX_VALUE_LENGTH) throw tooLarge(format);
   }
   if (text.length > MAX_INLINE_LENGTH) {
     yield* fromWorker(
@@ -149,6 +197,15 @@ async function* readValueText(
       context,
     );
   } else yield* takeTexts(elements(text, format), choiceOf(context));
+}
+
+function tooLarge(format: ValueFormat) {
+  const mend =
+    format === "json" ? "write it as jsonl, one value per line" : "convert it to jsonl or csv, or split it";
+  return refuse(
+    "InputTooLarge",
+    `a ${format} document is read whole and may have ${MAX_VALUE_LENGTH} characters: ${mend}`,
+  );
 }
 
 async function* elements(text: string, format: ValueFormat): AsyncGenerator<Row> {
