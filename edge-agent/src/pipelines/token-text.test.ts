@@ -13,7 +13,8 @@ function stream(tokens: readonly number[], stops: readonly string[] = []) {
   return { pieces, text: text.text, isStopped };
 }
 
-const word = fc.string({ unit: "grapheme", maxLength: 20 });
+/** A text may have the replacement itself; then a piece may. */
+const word = fc.string({ unit: "grapheme", maxLength: 20 }).map((text) => text.replaceAll("\uFFFD", "?"));
 
 describe("without a stop text", () => {
   test("the pieces are the text, whole characters each", () => {
@@ -67,6 +68,11 @@ describe("without a stop text", () => {
     for (let id = 0; id < 40; id++) text.push(id);
     expect(text.text.length).toBeGreaterThan(37);
     expect("中".repeat(50).startsWith(text.text)).toBe(true);
+  });
+
+  test("a replacement that the text itself has is text", () => {
+    for (const text of ["\uFFFD", "a\uFFFDb", "\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD", "中\uFFFD"])
+      expect(stream(bytesOf(text)).text).toBe(text);
   });
 
   test("bytes that are no character are replaced and hold nothing back for good", () => {
