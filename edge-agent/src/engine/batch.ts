@@ -22,11 +22,11 @@ export interface BatchLimits {
 /** How far into the queue lengths are compared. */
 const WINDOW = 64;
 /** Padded size ÷ sum of the lengths up to which padding still pays. */
-const MAX_PADDING = 1.2;
+const MAX_PADDING = 1.1;
 
 /**
  * Which waiting items run together: always the first, and those nearest to it in length, while the padded size stays
- * within the budget and padding within 20 %. A batch in order of arrival, padded to its longest, loses to no batching.
+ * within the budget and padding within 10 %. A batch in order of arrival, padded to its longest, loses to no batching.
  * Items of tasks never make a run of online requests longer.
  * @returns positions in the queue, ascending; never empty for a queue that is not
  */

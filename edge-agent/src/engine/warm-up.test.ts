@@ -25,7 +25,7 @@ function recordingPipeline(batching: Pipeline["batching"]) {
 test("the first process runs every shape up to the budget, and says which were the largest", async () => {
   const { pipeline, shapes } = recordingPipeline({ maxItems: 32, maxLength: 512 });
   const { budget, largestShapes } = await warmUp(pipeline, sampleOf);
-  expect(budget).toBe(256);
+  expect(budget).toBe(384);
   for (const length of [1, 2, 4, 8, 16, 32, 64, 128, 256, 512])
     expect(shapes).toContainEqual({ rows: 1, length });
   expect(shapes).toContainEqual({ rows: 32, length: 8 });
