@@ -121,10 +121,11 @@ export class ModelLoader {
         },
         LOAD_SILENCE_MS,
       );
-      served.addProcess(child, serving);
+      const loadMs = performance.now() - start;
+      served.addProcess(child, serving, loadMs);
       if (serving.fallbackReason !== undefined)
         this.#sayFallback(served, serving.provider, serving.fallbackReason);
-      return performance.now() - start;
+      return loadMs;
     } catch (thrown) {
       await child.kill();
       // Whatever ended it from outside may have had nothing to do with this model.

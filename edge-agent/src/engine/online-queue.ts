@@ -70,10 +70,12 @@ export class OnlineQueue {
     this.#loading.set(digest, (this.#loading.get(digest) ?? 0) + 1);
     try {
       const served = await loader.use(request.model);
+      served.onlineLoads++;
       try {
         await beforeDeadline(loader.ensureLoaded(served), request.deadline);
         this.#enqueue(served, request);
       } finally {
+        served.onlineLoads--;
         loader.release(served);
       }
     } catch (error) {

@@ -12,6 +12,10 @@ export interface MemoryLimits {
  * Which models have memory. Each process counts with what its model declares, and with what any process takes there. To
  * make room, idle extra processes go first, then the idle model that was used longest ago, one that no request is open for
  * before others. While nothing is idle, loading waits. Loads take their room one after the other.
+ *
+ * An online request does not wait for a whole task: a model that works for tasks alone finishes the runs that it is on and
+ * gives its room up; its task goes on when it has room again. So that two models don't spend their time loading, each
+ * keeps its room for a turn, against online requests as well as against tasks.
  */
 export class Residency {
   readonly #models: Map<string, ServedModel>;
@@ -65,20 +69,56 @@ export class Residency {
       const message = `model ${served.model.name} needs ${needed} bytes of memory${runtime}, the node has ${budgetBytes} for models; raise AUTOGLM_MEMORY_BUDGET or take a smaller variant`;
       throw new AutoglmError("ModelLoadFailed", message, { retry: "never" });
     }
-    while (!this.#hasRoomFor(served)) {
-      if (served.users === 0 && served.queue.length === 0)
-        throw new AutoglmError("Aborted", "nobody waits for the model", { retry: "never" });
-      const victim = chooseVictim([...this.#models.values()]);
-      const [slot] = victim?.idleSlots ?? [];
-      if (victim === undefined || slot === undefined) {
-        this.#changed ??= Promise.withResolvers<void>();
-        await this.#changed.promise;
-      } else {
-        await victim.removeProcess(slot);
-        this.#forget(victim);
+    try {
+      while (!this.#hasRoomFor(served)) {
+        if (served.users === 0 && served.queue.length === 0)
+          throw new AutoglmError("Aborted", "nobody waits for the model", { retry: "never" });
+        const now = performance.now();
+        const victim = chooseVictim(this.#askable(served, now));
+        const [slot] = victim?.idleSlots ?? [];
+        if (victim === undefined || slot === undefined) {
+          if (served.hasOnlineWork) this.#askForRoom(served, now);
+          await this.#untilChange(now);
+        } else {
+          await victim.removeProcess(slot);
+          this.#forget(victim);
+        }
       }
+      served.reservedProcesses++;
+    } finally {
+      for (const model of this.#models.values()) model.isYielding = false;
     }
-    served.reservedProcesses++;
+  }
+
+  /** Whom the load may take room from: in its turn a model keeps it for a first run, and from tasks for online requests. */
+  #askable(served: ServedModel, now: number): readonly ServedModel[] {
+    const isOnline = served.hasOnlineWork;
+    return [...this.#models.values()].filter(
+      (other) => other.turnEnds <= now || !(other.isAwaited || (!isOnline && other.expectsOnline)),
+    );
+  }
+
+  /** One model after the other, until there is room. */
+  #askForRoom(served: ServedModel, now: number): void {
+    const others = [...this.#models.values()].filter((other) => other !== served && other.slots.size > 0);
+    if (others.some(({ isYielding }) => isYielding)) return;
+    const next = others
+      .filter((other) => !other.hasOnlineWork && other.turnEnds <= now)
+      .sort((a, b) => a.turnEnds - b.turnEnds)[0];
+    if (next !== undefined) next.isYielding = true;
+  }
+
+  /** Something became idle, or a turn ends. */
+  async #untilChange(now: number): Promise<void> {
+    const changed = (this.#changed ??= Promise.withResolvers<void>());
+    const ends = [...this.#models.values()].map(({ turnEnds }) => turnEnds).filter((end) => end > now);
+    if (ends.length === 0) return changed.promise;
+    const timer = setTimeout(() => this.noteChange(), Math.min(...ends) - now + 1);
+    try {
+      await changed.promise;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #hasRoomFor(served: ServedModel): boolean {

@@ -35,6 +35,9 @@ const CRASH_WINDOW_MS = 600_000;
 const ONLINE_MEMORY_MS = 10_000;
 /** Rows of a process whose runs overlap that tasks then leave free. */
 const ONLINE_ROWS = 2;
+/** Where only one of two models has room, each keeps it so long, and longer by how long loading takes. */
+const TURN_MS = 5000;
+const TURN_PER_LOAD = 4;
 
 /**
  * A model with its queue and its processes.
@@ -64,6 +67,13 @@ export class ServedModel implements EvictionView {
   /** Why it gets no process. */
   setAside: AutoglmError | undefined;
   onlineItems = 0;
+  /** Online requests that wait for it to be loaded. */
+  onlineLoads = 0;
+  /** An online request waits for the room that it has: items of tasks wait until it was given back and taken again. */
+  isYielding = false;
+  /** On the clock of `performance.now()`: until then it is not asked for the room that it has. */
+  turnEnds = 0;
+  #hasRun = false;
   readonly #crashes: number[] = [];
   readonly #itemMs: number[] = [];
   /** Of the last runs, on average. */
@@ -107,7 +117,25 @@ export class ServedModel implements EvictionView {
   }
 
   get isIdle(): boolean {
-    return this.queue.length === 0 && this.busyProcesses === 0 && this.starting === undefined;
+    const waits = this.isYielding ? this.onlineItems > 0 : this.queue.length > 0;
+    return !waits && this.busyProcesses === 0 && this.starting === undefined;
+  }
+
+  /** An online request waits for it or runs. */
+  get hasOnlineWork(): boolean {
+    if (this.onlineItems + this.onlineLoads > 0) return true;
+    for (const { busy, isOnTask } of this.slots) if (busy && !isOnTask) return true;
+    return false;
+  }
+
+  /** It was loaded for somebody whose first run is to come. */
+  get isAwaited(): boolean {
+    return this.users > 0 && !this.#hasRun;
+  }
+
+  /** An online request was answered a moment ago, and the next one may be on its way. */
+  get expectsOnline(): boolean {
+    return performance.now() - this.#lastOnline < ONLINE_MEMORY_MS;
   }
 
   get memoryBytes(): number {
@@ -158,7 +186,9 @@ export class ServedModel implements EvictionView {
     const first = this.queue[0];
     if (first === undefined) return undefined;
     const { overlaps = false, maxItems = 1 } = this.serving ?? {};
-    const makesRoom = first.rank >= TASK_RANK && performance.now() - this.#lastOnline < ONLINE_MEMORY_MS;
+    const isOfTask = first.rank >= TASK_RANK;
+    if (isOfTask && this.isYielding) return undefined;
+    const makesRoom = isOfTask && this.expectsOnline;
     if (makesRoom && !overlaps && this.slots.size > 1 && this.idleProcesses < 2) return undefined;
     const rows = overlaps ? Math.max(1, maxItems - (makesRoom ? ONLINE_ROWS : 0)) : 1;
     const most = first.alone ? 1 : rows;
@@ -229,8 +259,13 @@ export class ServedModel implements EvictionView {
     }
   }
 
-  addProcess(child: InferenceChild, serving: Serving): void {
+  /** @param loadMs that it took to load */
+  addProcess(child: InferenceChild, serving: Serving, loadMs: number): void {
     this.serving ??= serving;
+    if (this.slots.size === 0) {
+      this.turnEnds = performance.now() + Math.max(TURN_MS, TURN_PER_LOAD * loadMs);
+      this.#hasRun = false;
+    }
     child.onCalibrated = (budget) => {
       if (this.serving !== undefined) this.serving = { ...this.serving, budget };
     };
@@ -280,6 +315,7 @@ export class ServedModel implements EvictionView {
     slot.runs++;
     slot.taskRuns += ofTasks;
     slot.isAlone = batch[0]?.alone === true;
+    this.#hasRun = true;
     const start = performance.now();
     try {
       const results = await runItems(slot.child, batch, options.silenceMs);

@@ -276,6 +276,44 @@ describe("memory", () => {
     expect(await failed.promise).toSatisfy(failsWith("Timeout"));
   });
 
+  test("an online request gets the room of a task, which goes on after it", async () => {
+    await using engine = startEngine({ memoryBudgetBytes: slowModel.memoryBytes });
+    const stop = new AbortController();
+    const done: number[] = [];
+    function* endless() {
+      for (;;) yield FAST;
+    }
+    const task = (async () => {
+      const results = infer(engine, { model: slowModel, type, texts: endless(), signal: stop.signal });
+      for await (const { item } of results) done.push(item);
+    })();
+    await expect.poll(() => done.length).toBeGreaterThan(10);
+    const other = { ...slowModel, name: "other", digest: "other" };
+    const answer = () => {
+      const answered = Promise.withResolvers<unknown>();
+      engine.submit({
+        model: other,
+        item: { type, text: FAST, parameters: {} },
+        deadline: performance.now() + 60_000,
+        owner: { over: false, settle: answered.resolve, fail: answered.reject },
+      });
+      return answered.promise;
+    };
+    expect(await answer()).toMatchObject({ output: expect.anything() });
+    const { length } = done;
+    expect(engine.reports().map(({ model }) => model)).toEqual(["other"]);
+    // In its turn the model stays for the next one.
+    expect(await answer()).toMatchObject({ output: expect.anything() });
+    expect(done.length).toBe(length);
+    await expect.poll(() => done.length, { timeout: 30_000 }).toBeGreaterThan(length + 10);
+    stop.abort();
+    await expect(task).rejects.toSatisfy(failsWith("Aborted"));
+    // Each once, the ones that waited while the model was away included.
+    const sorted = done.toSorted((a, b) => a - b);
+    expect(new Set(done).size).toBe(done.length);
+    expect(sorted.slice(0, length)).toEqual(Array.from({ length }, (_, item) => item));
+  });
+
   test("waiting for room ends with the signal", async () => {
     await using engine = startEngine({ memoryBudgetBytes: slowModel.memoryBytes });
     const { items, takeFirst } = oneThen(ENDLESS);
