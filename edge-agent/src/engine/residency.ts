@@ -77,7 +77,8 @@ export class Residency {
         const victim = chooseVictim(this.#askable(served, now));
         const [slot] = victim?.idleSlots ?? [];
         if (victim === undefined || slot === undefined) {
-          if (served.hasOnlineWork) this.#askForRoom(served, now);
+          // One that is between two runs has nothing to finish: no change would say that it is idle.
+          if (this.#onlineWaits && this.#askForRoom(served, now)) continue;
           await this.#untilChange(now);
         } else {
           await victim.removeProcess(slot);
@@ -98,14 +99,21 @@ export class Residency {
     );
   }
 
-  /** One model after the other, until there is room. */
-  #askForRoom(served: ServedModel, now: number): void {
+  /** Online requests have no model yet: this load is for them, or they come after it. */
+  get #onlineWaits(): boolean {
+    return [...this.#models.values()].some(({ hasOnlineWork, slots }) => hasOnlineWork && slots.size === 0);
+  }
+
+  /** One model after the other, until there is room. @returns whether one was asked now */
+  #askForRoom(served: ServedModel, now: number): boolean {
     const others = [...this.#models.values()].filter((other) => other !== served && other.slots.size > 0);
-    if (others.some(({ isYielding }) => isYielding)) return;
+    if (others.some(({ isYielding }) => isYielding)) return false;
     const next = others
       .filter((other) => !other.hasOnlineWork && other.turnEnds <= now)
       .sort((a, b) => a.turnEnds - b.turnEnds)[0];
-    if (next !== undefined) next.isYielding = true;
+    if (next === undefined) return false;
+    next.isYielding = true;
+    return true;
   }
 
   /** Something became idle, or a turn ends. */

@@ -314,6 +314,32 @@ describe("memory", () => {
     expect(sorted.slice(0, length)).toEqual(Array.from({ length }, (_, item) => item));
   });
 
+  test("an online request is not stuck behind a task that waits for room", async () => {
+    await using engine = startEngine({ memoryBudgetBytes: slowModel.memoryBytes });
+    const stop = new AbortController();
+    const model = (name: string) => ({ ...slowModel, name, digest: name });
+    function* endless() {
+      for (;;) yield FAST;
+    }
+    const done = { a: 0, b: 0 };
+    const tasks = (["a", "b"] as const).map(async (name) => {
+      const results = infer(engine, { model: model(name), type, texts: endless(), signal: stop.signal });
+      for await (const _ of results) done[name]++;
+    });
+    await expect.poll(() => Math.max(done.a, done.b)).toBeGreaterThan(10);
+    const answered = Promise.withResolvers<unknown>();
+    engine.submit({
+      model: model("c"),
+      item: { type, text: FAST, parameters: {} },
+      deadline: performance.now() + 40_000,
+      owner: { over: false, settle: answered.resolve, fail: answered.reject },
+    });
+    expect(await answered.promise).toMatchObject({ output: expect.anything() });
+    expect(Math.min(done.a, done.b)).toBeGreaterThan(0);
+    stop.abort();
+    for (const task of tasks) await expect(task).rejects.toSatisfy(failsWith("Aborted"));
+  });
+
   test("waiting for room ends with the signal", async () => {
     await using engine = startEngine({ memoryBudgetBytes: slowModel.memoryBytes });
     const { items, takeFirst } = oneThen(ENDLESS);
