@@ -81,7 +81,7 @@ export async function gateReplay(io: CliIo, file: string, options: GateReplayOpt
     io.stdout.write(`${decisions} decisions reproduced, ${outcomes} outcomes learned again\n`);
   } else {
     const { line, item, what, recorded, replayed } = difference;
-    const of = item === undefined || item === null ? "" : ` of item ${item}`;
+    const of = item === undefined ? "" : ` of item ${item}`;
     const [was, is] = [recorded, replayed].map((value) => printable(JSON.stringify(value) ?? "nothing"));
     io.stdout.write(`line ${line}: the ${what}${of} was ${was}, and replayed is ${is}\n`);
   }

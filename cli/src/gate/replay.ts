@@ -37,7 +37,7 @@ export interface ReplayReport {
   readonly decisions: number;
   readonly outcomes: number;
   /** The first record that is not reproduced. */
-  readonly difference?: ReplayDifference & { readonly line: number; readonly item?: number | null };
+  readonly difference?: ReplayDifference & { readonly line: number; readonly item?: number };
 }
 
 /** Stops at the first difference; a line that is no record is one. A last line that is being written does not count. */
@@ -52,7 +52,8 @@ export async function replayFile(file: string): Promise<ReplayReport> {
         ? { what: "record", recorded: "no record of a gate", replayed: undefined }
         : replay.next(record);
     if (difference) {
-      const item = record !== undefined && record.kind !== "open" ? { item: record.item } : {};
+      const item =
+        record === undefined || record.kind === "open" || record.item === null ? {} : { item: record.item };
       return {
         decisions: replay.decisions,
         outcomes: replay.outcomes,

@@ -27,8 +27,8 @@ export const positionsFor = (length: number): number => Math.ceil(length / GROWT
  *     one buffer per layer and kind: [row][head][position][headDim]; rows lie next to each other
  *
  * The graph reads the buffers where they are, and a step writes one token per row into them: the cache itself is copied
- * only when it grows, when it halves, or when a row leaves from the middle. Fetching the whole of it from the runtime at each step, as loops
- * usually do, costs as much as the step itself from about 500 tokens on.
+ * only when it grows, when it halves, or when a row leaves from the middle. Fetching the whole of it from the runtime at each
+ * step, as loops usually do, costs as much as the step itself from about 500 tokens on.
  */
 export class KvCache {
   readonly lengths: number[] = [];

@@ -140,23 +140,24 @@ test("one of two tasks stops while both fetch a model: the other's stays known",
   const store = await openStore(folder);
   const bytes = randomBytes(1000);
   const model = site.model([site.blob("model.onnx", bytes)]);
-  const asked = Promise.withResolvers<ServerResponse>();
-  let isFirst = true;
+  const asked = Promise.withResolvers<void>();
+  // The other task may come too late to share the request, and makes its own.
+  const held: ServerResponse[] = [];
+  let isHolding = true;
   site.intercept = (_, response) => {
-    asked.resolve(response);
-    // The other task may come too late to share the request, and makes its own.
-    const held = isFirst;
-    isFirst = false;
-    return held;
+    if (isHolding) held.push(response);
+    asked.resolve();
+    return isHolding;
   };
   const stop = new AbortController();
   const stopped = store.ensure({ ...model }, stop.signal);
   const kept = store.ensure({ ...model }, never);
-  const response = await asked.promise;
+  await asked.promise;
   stop.abort();
   await expect(stopped).rejects.toMatchObject({ code: "Aborted" });
-  expect(await store.reports()).toMatchObject([{ state: expect.stringMatching(/^(Downloading|Ready)$/) }]);
-  response.writeHead(200, { "content-length": bytes.length }).end(bytes);
+  expect(await store.reports()).toMatchObject([{ state: "Downloading" }]);
+  isHolding = false;
+  for (const response of held) response.writeHead(200, { "content-length": bytes.length }).end(bytes);
   const { digest } = await kept;
   expect(await store.reports()).toMatchObject([{ state: "Ready" }]);
   expect(store.ready().map((ready) => ready.digest)).toEqual([digest]);
