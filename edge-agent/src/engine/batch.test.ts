@@ -9,6 +9,7 @@ const ofTasks = (items: Waiting[]): Waiting[] => items.map((item) => ({ ...item,
 const limits = (more: Partial<BatchLimits> = {}): BatchLimits => ({
   maxItems: 32,
   budget: 256,
+  runUnits: 8,
   idleProcesses: 1,
   ...more,
 });
@@ -16,8 +17,16 @@ const limits = (more: Partial<BatchLimits> = {}): BatchLimits => ({
 test.each<[what: string, queue: Waiting[], limits: BatchLimits, picked: number[]]>([
   ["nothing of an empty queue", [], limits(), []],
   ["all that fits", waiting(10, 11, 12), limits(), [0, 1, 2]],
-  ["those nearest in length to the oldest", waiting(50, 5, 52, 48, 200), limits({ budget: 160 }), [0, 2, 3]],
+  [
+    "those nearest in length to the oldest",
+    waiting(50, 5, 52, 48, 200),
+    limits({ budget: 160, runUnits: 16 }),
+    [0, 2, 3],
+  ],
   ["no more than padding pays for", waiting(10, 200), limits({ budget: 10_000 }), [0]],
+  ["less padding where a run costs little", waiting(40, 32), limits({ runUnits: 8 }), [0]],
+  ["more padding where it costs much", waiting(40, 32), limits({ runUnits: 30 }), [0, 1]],
+  ["the older of two of one length", waiting(20, 20, 19, 19), limits({ budget: 60 }), [0, 1, 2]],
   ["no more items than the model takes", waiting(1, 1, 1, 1), limits({ maxItems: 2 }), [0, 1]],
   ["an item beyond the budget by itself", waiting(900, 10), limits(), [0]],
   [
@@ -42,6 +51,7 @@ const anyQueue = fc.array(anyItem, { maxLength: 100 });
 const anyLimits = fc.record({
   maxItems: fc.integer({ min: 1, max: 40 }),
   budget: fc.integer({ min: 1, max: 2000 }),
+  runUnits: fc.integer({ min: 0, max: 50 }),
   idleProcesses: fc.integer({ min: 1, max: 4 }),
 });
 
@@ -58,7 +68,8 @@ test("takes the oldest, stays within its limits, and mixes nothing with an item 
       const padded = Math.max(...picked.map(({ length }) => length ?? 0)) * rows;
       expect(rows).toBeLessThanOrEqual(given.maxItems);
       expect(padded).toBeLessThanOrEqual(given.budget);
-      expect(padded).toBeLessThanOrEqual(1.2 * units + 1e-9);
+      // Padding costs no more than the runs that it saves.
+      expect(padded - units).toBeLessThanOrEqual((given.runUnits / 2) * (picked.length - 1));
     }),
   );
 });

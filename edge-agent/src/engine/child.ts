@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { AutoglmError, assertNever, type AutoglmErrorOptions } from "@autoglm/api";
 import { processMemoryBytes } from "./memory.ts";
-import type { FailureMessage, FromWorker, ToWorker, WorkerAnswer } from "./protocol.ts";
+import type { FailureMessage, FromWorker, RunCosts, ToWorker, WorkerAnswer } from "./protocol.ts";
 
 type Answer = Exclude<WorkerAnswer, { kind: "failed" }>;
 
@@ -25,8 +25,8 @@ export interface RunListener {
 export class InferenceChild {
   /** Settles when the process is gone, with how it ended. */
   readonly exited: Promise<AutoglmError>;
-  /** Called when the process has found a better budget for its runs. */
-  onCalibrated: (budget: number) => void = () => undefined;
+  /** Called when the process has found out what its runs cost. */
+  onCalibrated: (costs: RunCosts) => void = () => undefined;
   readonly #process: ChildProcess;
   readonly #pending = new Map<number, Pending>();
   #calls = 0;
@@ -129,7 +129,7 @@ export class InferenceChild {
         return;
       }
       case "calibrated":
-        this.onCalibrated(message.budget);
+        this.onCalibrated(message.costs);
         return;
       case "failed":
         this.#fail(message.id, asError(message.failure));

@@ -36,8 +36,8 @@ export type FromWorker =
   | { readonly kind: "progress" }
   /** Text that an item of the run has come to since the last one. */
   | { readonly kind: "token"; readonly id: number; readonly index: number; readonly text: string }
-  /** After `loaded`, unasked: a better budget than the first. */
-  | { readonly kind: "calibrated"; readonly budget: number };
+  /** After `loaded`, unasked: better ones than the first. */
+  | { readonly kind: "calibrated"; readonly costs: RunCosts };
 
 /** Rows of one padded length. */
 export interface RunShape {
@@ -45,10 +45,16 @@ export interface RunShape {
   readonly length: number;
 }
 
-/** What a process found out about the model, which holds for the next one. */
-export interface Warmed {
-  /** Rows × the longest of them up to which a batch gains; calibrated. */
+/** How far batches of the model gain; calibrated. */
+export interface RunCosts {
+  /** Rows × the longest of them up to which a batch gains. */
   readonly budget: number;
+  /** What a run costs by itself, in units of what it runs: reading the weights, a message. */
+  readonly runUnits: number;
+}
+
+/** What a process found out about the model, which holds for the next one. */
+export interface Warmed extends RunCosts {
   /** Nothing that was run needed more memory than these. */
   readonly largestShapes: readonly RunShape[];
 }

@@ -150,8 +150,8 @@ export class ServedModel implements EvictionView {
   /** What a further process need not find out; on an accelerator each process has to warm up all shapes. */
   get warmed(): Warmed | undefined {
     if (this.serving?.provider !== "cpu") return undefined;
-    const { budget, largestShapes } = this.serving;
-    return { budget, largestShapes };
+    const { budget, runUnits, largestShapes } = this.serving;
+    return { budget, runUnits, largestShapes };
   }
 
   /** More waits than one run takes. */
@@ -266,8 +266,8 @@ export class ServedModel implements EvictionView {
       this.turnEnds = performance.now() + Math.max(TURN_MS, TURN_PER_LOAD * loadMs);
       this.#hasRun = false;
     }
-    child.onCalibrated = (budget) => {
-      if (this.serving !== undefined) this.serving = { ...this.serving, budget };
+    child.onCalibrated = (costs) => {
+      if (this.serving !== undefined) this.serving = { ...this.serving, ...costs };
     };
     const slot = new Slot(child);
     this.slots.add(slot);
@@ -332,11 +332,12 @@ export class ServedModel implements EvictionView {
   }
 
   #takeBatch(processes: number): readonly QueuedItem[] {
-    const { overlaps = false, maxItems = 1, budget = 1 } = this.serving ?? {};
+    const { overlaps = false, maxItems = 1, budget = 1, runUnits = 0 } = this.serving ?? {};
     const isWorthSplitting = this.#msPerUnit === 0 || this.backlogMs * this.slots.size > WORTH_SPLITTING_MS;
     const idleProcesses = isWorthSplitting ? processes : 1;
     // Where runs overlap each item is a run, and answered when it is done.
-    const positions = overlaps ? [0] : pickBatch(this.queue, { maxItems, budget, idleProcesses });
+    const limits = { maxItems, budget, runUnits, idleProcesses };
+    const positions = overlaps ? [0] : pickBatch(this.queue, limits);
     const batch: QueuedItem[] = [];
     for (const position of positions) {
       const item = this.queue[position];

@@ -7,13 +7,16 @@ import type { TaskType } from "@autoglm/api";
 import type { NamedTensor, Pipeline, PipelineItem } from "../pipelines/pipeline.ts";
 import { isPadded, type TensorConfig } from "../pipelines/tensor-contract.ts";
 import { elementCount, newTensorData } from "../pipelines/tensor-data.ts";
-import type { RunShape, Warmed } from "./protocol.ts";
+import type { RunCosts, RunShape, Warmed } from "./protocol.ts";
 
-/** Until calibration is done; a gain over single items for every model that was measured. */
+/** Until calibration is done: a budget that gains for every model that was measured, and a run's cost between theirs. */
 const FIRST_BUDGET = 384;
+const FIRST_RUN_UNITS = 8;
 /** Those between them differ by less than what two runs show: MiniLM costs 2 % less at 384 than at 256 and at 512. */
 const BUDGETS = [128, 384, 1024] as const;
 const CALIBRATION_LENGTH = 32;
+/** Whatever was measured, a row more is worth some padding. */
+const LEAST_RUN_UNITS = 2;
 /** A larger budget delays what waits behind it; it has to gain this much. */
 const WORTHWHILE_GAIN = 1.05;
 /**
@@ -54,7 +57,7 @@ export async function warmUp(pipeline: Pipeline, sampleOf: SampleOf): Promise<Wa
   const { maxItems, maxLength, overlaps = false } = pipeline.batching;
   if (overlaps) {
     await warmUpShapes(pipeline, sampleOf, [DECODER_SHAPE]);
-    return { budget: FIRST_BUDGET, largestShapes: [DECODER_SHAPE] };
+    return { budget: FIRST_BUDGET, runUnits: FIRST_RUN_UNITS, largestShapes: [DECODER_SHAPE] };
   }
   const start = performance.now();
   const isOver = () => performance.now() - start > WARM_UP_MS;
@@ -67,22 +70,23 @@ export async function warmUp(pipeline: Pipeline, sampleOf: SampleOf): Promise<Wa
     if (isOver() || performance.now() - before > LONGEST_RUN_MS) break;
   }
   const single = { rows: 1, length: longest };
-  if (maxItems === 1) return { budget: maxLength, largestShapes: [single] };
+  const runUnits = FIRST_RUN_UNITS;
+  if (maxItems === 1) return { budget: maxLength, runUnits, largestShapes: [single] };
   const budget = maxLength === 1 ? maxItems : FIRST_BUDGET;
   let batch: RunShape = { rows: 1, length: 1 };
   for (const length of lengths.filter((candidate) => candidate <= longest)) {
     for (const rows of powersOfTwo(Math.min(maxItems, Math.floor(budget / length)))) {
       if (rows === 1) continue;
-      if (isOver()) return { budget, largestShapes: [single, batch] };
+      if (isOver()) return { budget, runUnits, largestShapes: [single, batch] };
       const before = performance.now();
       await pipeline.run(rowsOf(sampleOf, rows, length), NO_HOOKS);
       if (rows * length >= batch.rows * batch.length) batch = { rows, length };
       if (performance.now() - before <= LONGEST_RUN_MS) continue;
-      if (maxLength === 1) return { budget: rows, largestShapes: [single, batch] };
+      if (maxLength === 1) return { budget: rows, runUnits, largestShapes: [single, batch] };
       break;
     }
   }
-  return { budget, largestShapes: [single, batch] };
+  return { budget, runUnits, largestShapes: [single, batch] };
 }
 
 /** Runs these shapes once, the ones that {@link warmUp} found in another process. */
@@ -95,8 +99,8 @@ export async function warmUpShapes(
 }
 
 /**
- * Finds the budget of padded units per run that costs the least processor time per unit; that, unlike time by the
- * clock, is the same on a busy machine.
+ * Finds the budget of padded units per run that costs the least processor time per unit, and what a run costs by itself;
+ * processor time, unlike time by the clock, is the same on a busy machine.
  * @param isIdle asked before every run: real work goes first
  * @returns undefined when there is nothing to choose, or real work came
  */
@@ -104,26 +108,39 @@ export async function calibrate(
   pipeline: Pipeline,
   sampleOf: SampleOf,
   isIdle: () => boolean,
-): Promise<number | undefined> {
+): Promise<RunCosts | undefined> {
   const { maxItems, maxLength, overlaps } = pipeline.batching;
   if (maxItems === 1 || maxLength === 1 || overlaps === true) return undefined;
   const length = Math.min(CALIBRATION_LENGTH, maxLength);
-  let best: { readonly budget: number; readonly rate: number } | undefined;
+  const single = await timeRuns(pipeline, rowsOf(sampleOf, 1, length), isIdle);
+  if (single === undefined) return undefined;
+  let best: { readonly rows: number; readonly budget: number; readonly ms: number } | undefined;
   for (const budget of BUDGETS) {
     const rows = Math.floor(budget / length);
     if (rows > maxItems) break;
-    const items = rowsOf(sampleOf, rows, length);
-    let cost = Infinity;
-    for (let repetition = 0; repetition < 2; repetition++) {
-      if (!isIdle()) return undefined;
-      cost = Math.min(cost, await timeRun(pipeline, items));
-      // Lets a message in that has arrived meanwhile.
-      await nextTurn();
-    }
-    const rate = budget / cost;
-    if (best === undefined || rate > best.rate * WORTHWHILE_GAIN) best = { budget, rate };
+    const ms = await timeRuns(pipeline, rowsOf(sampleOf, rows, length), isIdle);
+    if (ms === undefined) return undefined;
+    const isBetter = best === undefined || budget / ms > (best.budget / best.ms) * WORTHWHILE_GAIN;
+    if (isBetter) best = { rows, budget, ms };
   }
-  return best?.budget;
+  if (best === undefined) return undefined;
+  return { budget: best.budget, runUnits: runUnitsOf(length, single, best) };
+}
+
+/**
+ * What a run costs by itself, of two runs: a line through both meets the axis at what no row costs.
+ * @param length of every row
+ * @param singleMs of a run of one row
+ * @returns units, from 2 to those of a row
+ */
+export function runUnitsOf(
+  length: number,
+  singleMs: number,
+  more: { readonly rows: number; readonly ms: number },
+): number {
+  const rowMs = (more.ms - singleMs) / (more.rows - 1);
+  const units = ((singleMs - rowMs) / rowMs) * length;
+  return Number.isFinite(units) ? Math.min(Math.max(units, LEAST_RUN_UNITS), length) : FIRST_RUN_UNITS;
 }
 
 const NO_HOOKS = { onProgress: () => undefined };
@@ -140,10 +157,21 @@ function powersOfTwo(largest: number): readonly number[] {
   return [...sizes, Math.max(1, largest)];
 }
 
-/** Processor milliseconds. */
-async function timeRun(pipeline: Pipeline, items: readonly PipelineItem[]): Promise<number> {
-  const start = process.cpuUsage();
-  await pipeline.run(items, NO_HOOKS);
-  const { user, system } = process.cpuUsage(start);
-  return (user + system) / 1000;
+/** Processor milliseconds of the faster of two runs; undefined when real work came. */
+async function timeRuns(
+  pipeline: Pipeline,
+  items: readonly PipelineItem[],
+  isIdle: () => boolean,
+): Promise<number | undefined> {
+  let least = Infinity;
+  for (let repetition = 0; repetition < 2; repetition++) {
+    if (!isIdle()) return undefined;
+    const start = process.cpuUsage();
+    await pipeline.run(items, NO_HOOKS);
+    const { user, system } = process.cpuUsage(start);
+    least = Math.min(least, (user + system) / 1000);
+    // Lets a message in that has arrived meanwhile.
+    await nextTurn();
+  }
+  return least;
 }

@@ -137,9 +137,9 @@ function contractOf(config: unknown): TensorConfig | undefined {
 async function calibrateNow(): Promise<void> {
   if (pipeline === undefined || sampleOf === undefined || open > 0) return;
   try {
-    const budget = await calibrate(pipeline, sampleOf, () => open === 0);
-    isCalibrated = budget !== undefined || open === 0;
-    if (budget !== undefined) say({ kind: "calibrated", budget });
+    const costs = await calibrate(pipeline, sampleOf, () => open === 0);
+    isCalibrated = costs !== undefined || open === 0;
+    if (costs !== undefined) say({ kind: "calibrated", costs });
   } catch {
     // The first budget serves; a model that can't run shows it with the first real item.
     isCalibrated = true;
