@@ -5,6 +5,7 @@ import { DEFAULT_RANK, TASK_RANK } from "./queued-item.ts";
 
 const waiting = (...lengths: number[]): Waiting[] =>
   lengths.map((length) => ({ length, rows: 1, rank: DEFAULT_RANK, alone: false }));
+const many = (length: number, times: number): number[] => Array.from({ length: times }, () => length);
 const ofTasks = (items: Waiting[]): Waiting[] => items.map((item) => ({ ...item, rank: TASK_RANK }));
 const limits = (more: Partial<BatchLimits> = {}): BatchLimits => ({
   maxItems: 32,
@@ -36,6 +37,8 @@ test.each<[what: string, queue: Waiting[], limits: BatchLimits, picked: number[]
     [0, 1],
   ],
   ["no item of a task beside an online request", [...waiting(5), ...ofTasks(waiting(5, 5))], limits(), [0]],
+  ["no request that overtakes many", waiting(20, ...many(100, 32), 20), limits(), [0]],
+  ["an item of a task from further behind", ofTasks(waiting(20, ...many(100, 32), 20)), limits(), [0, 33]],
   ["half of it where two processes are idle", waiting(10, 10, 10, 10), limits({ idleProcesses: 2 }), [0, 1]],
 ])("picks %s", (_, queue, given, picked) => {
   expect(pickBatch(queue, given)).toEqual(picked);

@@ -18,8 +18,12 @@ export interface BatchLimits extends RunCosts {
   readonly idleProcesses: number;
 }
 
-/** How far into the queue lengths are compared. */
-const WINDOW = 64;
+/**
+ * How many of the oldest are compared in length. A request that younger ones overtake waits longer: of 64 at once, 32 have
+ * a p99 that is a fifth lower than with all of them, for 2 to 4 % fewer answers. Nobody waits for a single item of a task.
+ */
+const ONLINE_WINDOW = 32;
+const TASK_WINDOW = 64;
 /**
  * Of what a run costs by itself, for each item that is taken: one that stays may find a run that fits it better. Simulated
  * with 4 to 200 requests at once and runs that cost 4 to 27 units, as those of MiniLM do by the processor, no other share
@@ -82,7 +86,7 @@ function shareOf(queue: readonly Waiting[], processes: number): number {
   return Math.ceil(waiting / processes);
 }
 
-interface Mate extends Waiting {
+interface Mate extends Pick<Waiting, "length" | "rows"> {
   readonly position: number;
 }
 
@@ -93,18 +97,20 @@ function matesOf(
   { maxItems, budget }: Pick<BatchLimits, "maxItems" | "budget">,
 ): { readonly shorter: readonly Mate[]; readonly longer: readonly Mate[] } {
   const isOnline = first.rank < TASK_RANK;
+  const window = isOnline ? ONLINE_WINDOW : TASK_WINDOW;
   const shorter: Mate[] = [];
   const longer: Mate[] = [];
   let lengthsDiffer = false;
   for (let position = 1; position < queue.length; position++) {
     const item = queue[position];
     if (item === undefined || item.alone || item.rank < TASK_RANK !== isOnline) continue;
-    const rows = first.rows + item.rows;
-    if (rows > maxItems || rows * Math.max(first.length, item.length) > budget) continue;
+    const both = first.rows + item.rows;
+    if (both > maxItems || both * Math.max(first.length, item.length) > budget) continue;
     // Equal lengths need no comparison, so all of them may be looked at.
     lengthsDiffer ||= item.length !== first.length;
-    if (lengthsDiffer && shorter.length + longer.length >= WINDOW) break;
-    (item.length < first.length ? shorter : longer).push({ ...item, position });
+    if (lengthsDiffer && shorter.length + longer.length >= window) break;
+    const { length, rows } = item;
+    (length < first.length ? shorter : longer).push({ position, length, rows });
   }
   return {
     shorter: shorter.sort((a, b) => b.length - a.length || a.position - b.position),

@@ -173,7 +173,7 @@ class ProcessPoolEngine implements Engine {
   }
 
   async load(model: ModelOnDisk, signal: AbortSignal): Promise<{ readonly loadMs: number }> {
-    const served = await this.#loader.use(model);
+    const served = this.#loader.use(model);
     try {
       return { loadMs: await untilAborted(this.#loader.ensureLoaded(served), signal) };
     } finally {
@@ -183,7 +183,7 @@ class ProcessPoolEngine implements Engine {
 
   async *infer(options: InferOptions): AsyncGenerator<ItemResult> {
     const { model, signal } = options;
-    const served = await this.#loader.use(model);
+    const served = this.#loader.use(model);
     const request = new InferenceRequest(options.items);
     const abort = () => request.fail(aborted());
     signal.addEventListener("abort", abort);

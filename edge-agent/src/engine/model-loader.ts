@@ -1,4 +1,4 @@
-import { stat } from "node:fs/promises";
+import { statSync } from "node:fs";
 import path from "node:path";
 import { AutoglmError, hasErrorCode, toAutoglmError } from "@autoglm/api";
 import type { Log } from "@autoglm/telemetry";
@@ -41,10 +41,12 @@ export class ModelLoader {
     this.#options = options;
   }
 
-  /** Counts the caller among the users at once, so that the model is not forgotten meanwhile. */
-  async use(model: ModelOnDisk): Promise<ServedModel> {
-    const known = this.#options.models.get(model.digest);
-    const served = known ?? this.#add(model, await graphBytes(model));
+  /**
+   * Counts the caller among the users, so that the model is not forgotten meanwhile.
+   * @throws AutoglmError `ModelLoadFailed` for a model without a graph
+   */
+  use(model: ModelOnDisk): ServedModel {
+    const served = this.#options.models.get(model.digest) ?? this.#add(model);
     served.users++;
     return served;
   }
@@ -80,13 +82,14 @@ export class ModelLoader {
     }
   }
 
-  #add(model: ModelOnDisk, bytes: number): ServedModel {
+  #add(model: ModelOnDisk): ServedModel {
     const { models, threads, log, executionProviders, performanceHint } = this.#options;
     const single =
-      bytes > LARGE_MODEL_BYTES || executionProviders.includes("cuda") || performanceHint === "latency";
+      graphBytes(model) > LARGE_MODEL_BYTES ||
+      executionProviders.includes("cuda") ||
+      performanceHint === "latency";
     const limits = single ? { threads, maxProcesses: 1 } : { threads: 1, maxProcesses: threads };
-    // Another caller may have been faster.
-    const served = models.get(model.digest) ?? new ServedModel(model, limits, log);
+    const served = new ServedModel(model, limits, log);
     models.set(model.digest, served);
     return served;
   }
@@ -152,12 +155,12 @@ export class ModelLoader {
   }
 }
 
-async function graphBytes(model: ModelOnDisk): Promise<number> {
+function graphBytes(model: ModelOnDisk): number {
   const graph = path.join(model.directory, "model.onnx");
   // Weights that are too large for the graph's file.
-  const beside = await stat(`${graph}.data`).catch(() => undefined);
+  const beside = statSync(`${graph}.data`, { throwIfNoEntry: false });
   try {
-    return (await stat(graph)).size + (beside?.size ?? 0);
+    return statSync(graph).size + (beside?.size ?? 0);
   } catch (cause) {
     throw new AutoglmError("ModelLoadFailed", "model.onnx is missing", { cause });
   }

@@ -33,9 +33,6 @@ const LEAST_RETRY_MS = 1000;
  */
 export class OnlineQueue {
   readonly #options: OnlineQueueOptions;
-  /** By digest: requests that wait for their model to be loaded. */
-  readonly #loading = new Map<string, number>();
-
   constructor(options: OnlineQueueOptions) {
     this.#options = options;
   }
@@ -44,8 +41,8 @@ export class OnlineQueue {
     const { find, limit } = this.#options;
     const served = find(request.model);
     if (served?.setAside !== undefined) throw served.setAside;
-    const waiting = (served?.onlineItems ?? 0) + (this.#loading.get(request.model.digest) ?? 0);
-    if (waiting >= limit) throw queueFull(request.model, limit, served?.backlogMs ?? 0);
+    if (served !== undefined && served.onlineItems + served.onlineLoads >= limit)
+      throw queueFull(request.model, limit, served.backlogMs);
     if (served !== undefined && served.slots.size > 0) this.#enqueue(served, request);
     else void this.#loadThenEnqueue(request);
   }
@@ -66,10 +63,8 @@ export class OnlineQueue {
 
   async #loadThenEnqueue(request: OnlineRequest): Promise<void> {
     const { loader } = this.#options;
-    const { digest } = request.model;
-    this.#loading.set(digest, (this.#loading.get(digest) ?? 0) + 1);
     try {
-      const served = await loader.use(request.model);
+      const served = loader.use(request.model);
       served.onlineLoads++;
       try {
         await beforeDeadline(loader.ensureLoaded(served), request.deadline);
@@ -80,10 +75,6 @@ export class OnlineQueue {
       }
     } catch (error) {
       request.owner.fail(toAutoglmError(error));
-    } finally {
-      const left = (this.#loading.get(digest) ?? 1) - 1;
-      if (left === 0) this.#loading.delete(digest);
-      else this.#loading.set(digest, left);
     }
   }
 }

@@ -87,7 +87,7 @@ export class Residency {
       }
       served.reservedProcesses++;
     } finally {
-      for (const model of this.#models.values()) model.isYielding = false;
+      for (const model of this.#models.values()) model.turn.isYielding = false;
     }
   }
 
@@ -95,7 +95,7 @@ export class Residency {
   #askable(served: ServedModel, now: number): readonly ServedModel[] {
     const isOnline = served.hasOnlineWork;
     return [...this.#models.values()].filter(
-      (other) => other.turnEnds <= now || !(other.isAwaited || (!isOnline && other.expectsOnline)),
+      (other) => other.turn.ends <= now || !(other.isAwaited || (!isOnline && other.expectsOnline)),
     );
   }
 
@@ -107,19 +107,19 @@ export class Residency {
   /** One model after the other, until there is room. @returns whether one was asked now */
   #askForRoom(served: ServedModel, now: number): boolean {
     const others = [...this.#models.values()].filter((other) => other !== served && other.slots.size > 0);
-    if (others.some(({ isYielding }) => isYielding)) return false;
+    if (others.some(({ turn }) => turn.isYielding)) return false;
     const next = others
-      .filter((other) => !other.hasOnlineWork && other.turnEnds <= now)
-      .sort((a, b) => a.turnEnds - b.turnEnds)[0];
+      .filter((other) => !other.hasOnlineWork && other.turn.ends <= now)
+      .sort((a, b) => a.turn.ends - b.turn.ends)[0];
     if (next === undefined) return false;
-    next.isYielding = true;
+    next.turn.isYielding = true;
     return true;
   }
 
   /** Something became idle, or a turn ends. */
   async #untilChange(now: number): Promise<void> {
     const changed = (this.#changed ??= Promise.withResolvers<void>());
-    const ends = [...this.#models.values()].map(({ turnEnds }) => turnEnds).filter((end) => end > now);
+    const ends = [...this.#models.values()].map(({ turn }) => turn.ends).filter((end) => end > now);
     if (ends.length === 0) return changed.promise;
     const timer = setTimeout(() => this.noteChange(), Math.min(...ends) - now + 1);
     try {

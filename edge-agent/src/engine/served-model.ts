@@ -5,12 +5,15 @@ import type { PipelineItem, PipelineResult } from "../pipelines/pipeline.ts";
 import { sizeOfTensors } from "../pipelines/tensor-contract.ts";
 import { pickBatch } from "./batch.ts";
 import type { InferenceChild } from "./child.ts";
+import { Crashes } from "./crashes.ts";
 import type { EvictionView } from "./eviction.ts";
 import type { Serving, Warmed } from "./protocol.ts";
 import { TASK_RANK, type QueuedItem } from "./queued-item.ts";
 import { runItems } from "./run-items.ts";
+import { RunTimes, roundMs } from "./run-times.ts";
 import { Slot } from "./slot.ts";
 import { StreamedText } from "./streamed-text.ts";
+import { Turn } from "./turn.ts";
 
 export interface ModelOnDisk {
   readonly name: string;
@@ -24,20 +27,12 @@ export interface ModelOnDisk {
   readonly digest: string;
 }
 
-/** Items whose latency the reported median is taken over. */
-const RECENT_ITEMS = 100;
 /** A second message costs tens of microseconds on both sides: work of less than this is not split. */
 const WORTH_SPLITTING_MS = 0.4;
-/** A model whose processes end by themselves so often in this time is set aside. */
-const CRASHES = 3;
-const CRASH_WINDOW_MS = 600_000;
 /** So long after an online request one process, or some rows, are kept free of tasks, where there are several. */
 const ONLINE_MEMORY_MS = 10_000;
 /** Rows of a process whose runs overlap that tasks then leave free. */
 const ONLINE_ROWS = 2;
-/** Where only one of two models has room, each keeps it so long, and longer by how long loading takes. */
-const TURN_MS = 5000;
-const TURN_PER_LOAD = 4;
 
 /**
  * A model with its queue and its processes.
@@ -69,15 +64,9 @@ export class ServedModel implements EvictionView {
   onlineItems = 0;
   /** Online requests that wait for it to be loaded. */
   onlineLoads = 0;
-  /** An online request waits for the room that it has: items of tasks wait until it was given back and taken again. */
-  isYielding = false;
-  /** On the clock of `performance.now()`: until then it is not asked for the room that it has. */
-  turnEnds = 0;
-  #hasRun = false;
-  readonly #crashes: number[] = [];
-  readonly #itemMs: number[] = [];
-  /** Of the last runs, on average. */
-  #msPerUnit = 0;
+  readonly turn = new Turn();
+  readonly #crashes = new Crashes();
+  readonly #times = new RunTimes();
   #lastOnline = -Infinity;
   readonly #log: Log;
 
@@ -117,7 +106,7 @@ export class ServedModel implements EvictionView {
   }
 
   get isIdle(): boolean {
-    const waits = this.isYielding ? this.onlineItems > 0 : this.queue.length > 0;
+    const waits = this.turn.isYielding ? this.onlineItems > 0 : this.queue.length > 0;
     return !waits && this.busyProcesses === 0 && this.starting === undefined;
   }
 
@@ -130,7 +119,7 @@ export class ServedModel implements EvictionView {
 
   /** It was loaded for somebody whose first run is to come. */
   get isAwaited(): boolean {
-    return this.users > 0 && !this.#hasRun;
+    return this.users > 0 && !this.turn.hasRun;
   }
 
   /** An online request was answered a moment ago, and the next one may be on its way. */
@@ -144,7 +133,7 @@ export class ServedModel implements EvictionView {
 
   /** Median milliseconds of the last items; undefined before the first. */
   get itemMs(): number | undefined {
-    return this.#itemMs.toSorted((a, b) => a - b)[this.#itemMs.length >> 1];
+    return this.#times.itemMs;
   }
 
   /** What a further process need not find out; on an accelerator each process has to warm up all shapes. */
@@ -187,7 +176,7 @@ export class ServedModel implements EvictionView {
     if (first === undefined) return undefined;
     const { overlaps = false, maxItems = 1 } = this.serving ?? {};
     const isOfTask = first.rank >= TASK_RANK;
-    if (isOfTask && this.isYielding) return undefined;
+    if (isOfTask && this.turn.isYielding) return undefined;
     const makesRoom = isOfTask && this.expectsOnline;
     if (makesRoom && !overlaps && this.slots.size > 1 && this.idleProcesses < 2) return undefined;
     const rows = overlaps ? Math.max(1, maxItems - (makesRoom ? ONLINE_ROWS : 0)) : 1;
@@ -211,7 +200,7 @@ export class ServedModel implements EvictionView {
   get backlogMs(): number {
     let units = 0;
     for (const { length, rows } of this.queue) units += length * rows;
-    return (units * this.#msPerUnit) / Math.max(1, this.slots.size);
+    return (units * this.#times.msPerUnit) / Math.max(1, this.slots.size);
   }
 
   /** Items that nobody waits for are not worth a run; those whose time is over get to know it. */
@@ -262,10 +251,7 @@ export class ServedModel implements EvictionView {
   /** @param loadMs that it took to load */
   addProcess(child: InferenceChild, serving: Serving, loadMs: number): void {
     this.serving ??= serving;
-    if (this.slots.size === 0) {
-      this.turnEnds = performance.now() + Math.max(TURN_MS, TURN_PER_LOAD * loadMs);
-      this.#hasRun = false;
-    }
+    if (this.slots.size === 0) this.turn.begin(loadMs);
     child.onCalibrated = (costs) => {
       if (this.serving !== undefined) this.serving = { ...this.serving, ...costs };
     };
@@ -285,24 +271,17 @@ export class ServedModel implements EvictionView {
 
   /** Counts a process that ended by itself; sets the model aside when it was one too many. */
   noteCrash(error: AutoglmError): void {
-    const now = performance.now();
-    while ((this.#crashes[0] ?? now) < now - CRASH_WINDOW_MS) this.#crashes.shift();
-    if (this.#crashes.push(now) < CRASHES) return;
-    const how = describeExit(error);
-    this.setAside = new AutoglmError(
-      "ModelSetAside",
-      `model ${this.model.name} is set aside: its process ended by itself ${CRASHES} times in ${CRASH_WINDOW_MS / 60_000} minutes, ${how}; ` +
-        `look for its reason in the log of the agent, then POST /v2/repository/models/${this.model.name}/load, or give it other files`,
-      { cause: error, details: { crashes: this.#crashes.length } },
-    );
-    this.#log.error({ error: this.setAside }, "the model is set aside");
-    this.failAll(this.setAside);
+    const setAside = this.#crashes.note(this.model.name, error);
+    if (setAside === undefined) return;
+    this.setAside = setAside;
+    this.#log.error({ error: setAside }, "the model is set aside");
+    this.failAll(setAside);
   }
 
   /** Somebody has looked at it: it gets a process again. */
   takeBack(): void {
     this.setAside = undefined;
-    this.#crashes.length = 0;
+    this.#crashes.forget();
   }
 
   /** Gives a batch to an idle process; resolves when that has answered or failed. */
@@ -315,7 +294,7 @@ export class ServedModel implements EvictionView {
     slot.runs++;
     slot.taskRuns += ofTasks;
     slot.isAlone = batch[0]?.alone === true;
-    this.#hasRun = true;
+    this.turn.hasRun = true;
     const start = performance.now();
     try {
       const results = await runItems(slot.child, batch, options.silenceMs);
@@ -333,7 +312,8 @@ export class ServedModel implements EvictionView {
 
   #takeBatch(processes: number): readonly QueuedItem[] {
     const { overlaps = false, maxItems = 1, budget = 1, runUnits = 0 } = this.serving ?? {};
-    const isWorthSplitting = this.#msPerUnit === 0 || this.backlogMs * this.slots.size > WORTH_SPLITTING_MS;
+    const isWorthSplitting =
+      this.#times.msPerUnit === 0 || this.backlogMs * this.slots.size > WORTH_SPLITTING_MS;
     const idleProcesses = isWorthSplitting ? processes : 1;
     // Where runs overlap each item is a run, and answered when it is done.
     const limits = { maxItems, budget, runUnits, idleProcesses };
@@ -356,9 +336,7 @@ export class ServedModel implements EvictionView {
   #settle(batch: readonly QueuedItem[], results: readonly PipelineResult[], runMs: number): void {
     let units = 0;
     for (const { length, rows } of batch) units += length * rows;
-    this.#msPerUnit = this.#msPerUnit === 0 ? runMs / units : this.#msPerUnit * 0.9 + (0.1 * runMs) / units;
-    const ms = roundMs(runMs / batch.length);
-    if (this.#itemMs.push(ms) > RECENT_ITEMS) this.#itemMs.shift();
+    const ms = this.#times.note(runMs, { items: batch.length, units });
     for (let index = 0; index < batch.length; index++) {
       const result = results[index];
       if (result === undefined)
@@ -391,13 +369,3 @@ export class ServedModel implements EvictionView {
     if (this.slots.delete(slot)) this.reservedProcesses--;
   }
 }
-
-/** For an error of a lost process, how it ended. */
-function describeExit({ details }: AutoglmError): string {
-  const { code, signal } = details;
-  if (typeof signal === "string")
-    return `the last time by ${signal}${signal === "SIGKILL" ? " (out of memory?)" : ""}`;
-  return typeof code === "number" ? `the last time with exit code ${code}` : "the last time without a word";
-}
-
-const roundMs = (ms: number) => Math.round(ms * 1000) / 1000;
