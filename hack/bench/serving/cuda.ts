@@ -122,7 +122,7 @@ async function measureWorkload(workload: Workload, run: Run): Promise<Measured> 
     for (const concurrency of CONCURRENCIES)
       for (const place of ["onCard", "onProcessor"] as const)
         measured[place][concurrency].push(
-          await measureCell(run[place], { load, workload }, concurrency, cellSeconds),
+          await measureCell(run[place], { load, workload }, { concurrency, seconds: cellSeconds }),
         );
     for (const { runs, rates } of raw) rates.push(await runs.run(cellSeconds));
   }

@@ -1,7 +1,7 @@
 /**
  * The load, in a process of its own: as many kept connections as asked for, each sends its next request when the answer
- * to the last has been read (a closed loop, as wrk does). Requests are bytes that lie ready; of an answer only the status
- * and the length are read. Latency is from the write to the last byte.
+ * to the last has been read (a closed loop, as wrk does), or the next of those that arrive at random. Requests are bytes that lie ready; of an answer only the status
+ * and the length are read. Latency is from the write, or the arrival, to the last byte.
  *
  * Against a server that only echoes it reached 90,000 requests a second at 4.7 µs of its own processor time each, as wrk
  * did beside it; `load.ts` measures that in every run.
@@ -9,6 +9,7 @@
 import { connect, type Socket } from "node:net";
 import { answerRequests } from "../asked-process.ts";
 import { AnswerReader } from "./answer-reader.ts";
+import { Arrivals, arrivalTimes } from "./arrivals.ts";
 
 export interface LoadRequest {
   readonly port: number;
@@ -17,6 +18,8 @@ export interface LoadRequest {
   readonly bodies: readonly string[];
   readonly concurrency: number;
   readonly seconds: number;
+  /** Requests arrive at random, so many a second, whatever was answered; default: a closed loop. */
+  readonly arrivals?: { readonly perSecond: number; readonly seed: number };
   /** So many requests and no more, and their answers are returned whole, to be checked. */
   readonly keep?: number;
 }
@@ -60,12 +63,14 @@ interface Tally {
 interface Turn {
   readonly bytes: Buffer;
   readonly index: number;
+  /** When it arrived; default when it is sent. */
+  readonly due?: number;
 }
 
 interface ConnectionOptions {
   readonly port: number;
   /** Undefined: the load is over. */
-  readonly next: () => Turn | undefined;
+  readonly next: () => Turn | undefined | Promise<Turn | undefined>;
   readonly isOver: () => boolean;
   readonly keepsBody: boolean;
   readonly tally: Tally;
@@ -127,13 +132,19 @@ class Connection {
   }
 
   #send(): void {
-    this.#turn = this.#options.next();
-    if (this.#turn === undefined) {
+    const turn = this.#options.next();
+    if (turn instanceof Promise) void turn.then((arrived) => this.#begin(arrived));
+    else this.#begin(turn);
+  }
+
+  #begin(turn: Turn | undefined): void {
+    this.#turn = turn;
+    if (turn === undefined) {
       this.#end();
       return;
     }
-    this.#sent = performance.now();
-    this.#socket.write(this.#turn.bytes);
+    this.#sent = turn.due ?? performance.now();
+    this.#socket.write(turn.bytes);
   }
 
   #receive(chunk: Buffer): boolean {
@@ -154,6 +165,23 @@ class Connection {
   }
 }
 
+/** What has arrived before the deadline is sent after it too. */
+function open(
+  { perSecond, seed }: NonNullable<LoadRequest["arrivals"]>,
+  {
+    startedAt,
+    deadline,
+    take,
+  }: { readonly startedAt: number; readonly deadline: number; readonly take: () => Turn | undefined },
+): () => Promise<Turn | undefined> {
+  const arrivals = new Arrivals(arrivalTimes({ perSecond, seed, startAt: startedAt, endAt: deadline }));
+  return async () => {
+    const arrival = await arrivals.next();
+    const turn = arrival && take();
+    return turn && { ...turn, ...arrival };
+  };
+}
+
 async function load(request: LoadRequest): Promise<LoadAnswer> {
   const { port, concurrency, keep } = request;
   const all = bytesOf(request);
@@ -163,13 +191,19 @@ async function load(request: LoadRequest): Promise<LoadAnswer> {
   const cpu = process.cpuUsage();
   let turn = 0;
   const isOver = () => performance.now() >= deadline || turn === keep;
-  const next = (): Turn | undefined => {
-    if (isOver()) return undefined;
+  const take = (): Turn | undefined => {
     const index = turn++ % all.length;
     const bytes = all[index];
     return bytes === undefined ? undefined : { bytes, index };
   };
-  const options = { port, next, isOver, tally, keepsBody: keep !== undefined };
+  const closed = () => (isOver() ? undefined : take());
+  const options = {
+    port,
+    next: request.arrivals === undefined ? closed : open(request.arrivals, { startedAt, deadline, take }),
+    isOver,
+    tally,
+    keepsBody: keep !== undefined,
+  };
   await Promise.all(Array.from({ length: concurrency }, () => Connection.drive(options)));
   const seconds = (performance.now() - startedAt) / 1000;
   const { user, system } = process.cpuUsage(cpu);

@@ -8,6 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { quantileOf, sampleOf } from "../figures.ts";
 import { freePort } from "../../cluster/processes.ts";
 import type { LoadGenerator } from "./load.ts";
+import type { LoadRequest } from "./load-process.ts";
 import type { ServerSpec } from "./peers.ts";
 import { ServerProcess } from "./server-process.ts";
 import { problemWithAnswers, type Workload } from "./workloads.ts";
@@ -114,13 +115,12 @@ export async function checkServer(
 export async function measureCell(
   { spec, port, process: server }: RunningServer,
   { load, workload }: LoadOptions,
-  concurrency: Concurrency,
-  seconds: number,
+  how: Pick<LoadRequest, "concurrency" | "seconds" | "arrivals">,
 ): Promise<Cell> {
   const { path, bodies } = spec.ask(workload);
   await delay(PAUSE_MS);
   const cpuBefore = server.cpuMs();
-  const answer = await load.run({ port, path, headers: spec.headers, bodies, concurrency, seconds });
+  const answer = await load.run({ port, path, headers: spec.headers, bodies, ...how });
   const { answered, latenciesMs, failures } = answer;
   return {
     perSecond: answered / answer.seconds,

@@ -102,11 +102,24 @@ test("an agent with a hint is no peer; it is compared at one client, without the
 });
 
 test("a peer that fails is said to fail, with what it answered", () => {
-  const [summary, table] = servingSections(run);
+  const [summary, , table] = servingSections(run);
   expect(summary?.notes).toContain("fails at mixed: the broken: HTTP 500 × 32 of 32 requests");
   expect(table?.rows.find(([title]) => title === "the broken")?.slice(2, 5)).toEqual([
     "fails",
     "fails",
     "fails",
   ]);
+});
+
+test("requests that arrive at random are compared by the percentiles of all rounds", () => {
+  const arrivals = {
+    perSecond: 270,
+    peer: server("fast"),
+    ours: [cell(270, 30), cell(270, 20)],
+    theirs: [cell(270, 100), cell(270, 120)],
+  };
+  const figures = servingSections({ ...run, measured: [{ ...measured, arrivals }] }).flatMap(
+    (section) => section.figures,
+  );
+  expect(figures.find(({ id }) => id === "serving/mixed/arrivals/p99-to-best-peer")?.value).toBe(0.25);
 });

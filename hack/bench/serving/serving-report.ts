@@ -15,6 +15,15 @@ export interface Measured {
   readonly raw: readonly { readonly title: string; readonly rates: readonly RawRate[] }[];
   /** Load average at the beginning of each round. */
   readonly loads: readonly number[];
+  /** Requests that arrive at random, as many for both. */
+  readonly arrivals?: RandomArrivals | undefined;
+}
+
+export interface RandomArrivals {
+  readonly perSecond: number;
+  readonly peer: ReportedServer;
+  readonly ours: readonly Cell[];
+  readonly theirs: readonly Cell[];
 }
 
 export interface ServingRun {
@@ -129,7 +138,44 @@ function compare(
 }
 
 export function servingSections(run: ServingRun): readonly Section[] {
-  return [summarySection(run), ...run.measured.map((measured) => workloadSection(measured, run))];
+  return [
+    summarySection(run),
+    arrivalsSection(run),
+    ...run.measured.map((measured) => workloadSection(measured, run)),
+  ];
+}
+
+/** In a closed loop a slow server is asked less; here both are asked the same. */
+function arrivalsSection({ measured, rounds, cellSeconds }: ServingRun): Section {
+  const compared = measured.flatMap(({ workload, arrivals }) =>
+    arrivals === undefined ? [] : [{ workload, ...arrivals }],
+  );
+  const times = (cells: readonly Cell[]) =>
+    [0.5, 0.99, 0.999].map((share) => shownMs(pooledMs(cells, share))).join(" / ");
+  const ratio = ({ ours, theirs }: RandomArrivals, share: number) =>
+    pooledMs(ours, share) / pooledMs(theirs, share);
+  return {
+    title: "Serving requests that arrive at random",
+    notes: [
+      `${rounds} rounds of ${2 * cellSeconds} s: Poisson arrivals over 64 connections, 90 % of what the best peer answers at 64 in a closed loop, the same`,
+      "times for both. Latency from the arrival, waiting for a connection included: p50 / p99 / p99.9 ms of all requests of all rounds.",
+    ],
+    header: ["workload", "arrivals/s", "best peer", "its ms", "ours, ms", "p50 ÷", "p99 ÷", "errors"],
+    rows: compared.map((one) => [
+      one.workload.id,
+      one.perSecond.toFixed(0),
+      one.peer.title,
+      times(one.theirs),
+      times(one.ours),
+      ...[0.5, 0.99].map((share) => ratio(one, share).toFixed(2)),
+      String([...one.ours, ...one.theirs].reduce((sum, { failures }) => sum + countOf(failures), 0)),
+    ]),
+    figures: compared.map((one) => ({
+      id: `serving/${one.workload.id}/arrivals/p99-to-best-peer`,
+      unit: "×",
+      value: ratio(one, 0.99),
+    })),
+  };
 }
 
 function summarySection({ measured, ceiling, cores, rounds, cellSeconds, absent }: ServingRun): Section {

@@ -5,9 +5,11 @@ import type { Section } from "../figures.ts";
 import { agentSpec, layOutModels } from "./agent.ts";
 import { LoadGenerator, measureCeiling } from "./load.ts";
 import {
+  type Cell,
   checkServer,
   CONCURRENCIES,
   measureCell,
+  medianRate,
   noCells,
   type Outcome,
   type RunningServer,
@@ -16,8 +18,12 @@ import {
 import { peersOf, type ServerSpec } from "./peers.ts";
 import { preparePeers } from "./prepared.ts";
 import { rawLayouts, type RawRate, RawRuns } from "./raw.ts";
-import { type Measured, servingSections } from "./serving-report.ts";
+import { bestPeer, type Measured, servingSections } from "./serving-report.ts";
 import { readWorkload, type Workload, WORKLOADS } from "./workloads.ts";
+
+/** Of what the best peer answers at so many connections. */
+const ARRIVALS_SHARE = 0.9;
+const ARRIVALS_CONNECTIONS = 64;
 
 export interface ServingOptions {
   readonly workDir: string;
@@ -108,7 +114,7 @@ async function measureWorkload(workload: Workload, run: WorkloadRun): Promise<Me
           const outcome = outcomes.get(server.spec.id);
           if (outcome === undefined || "failure" in outcome) continue;
           const cell = await awake(server, () =>
-            measureCell(server, { load, workload }, concurrency, cellSeconds),
+            measureCell(server, { load, workload }, { concurrency, seconds: cellSeconds }),
           );
           outcome.cells[concurrency].push(cell);
         }
@@ -118,13 +124,43 @@ async function measureWorkload(workload: Workload, run: WorkloadRun): Promise<Me
   } finally {
     await Promise.all(raw.map(({ runs }) => runs.stop()));
   }
-  return {
+  const measured: Measured = {
     workload,
     servers: servers.map(({ spec }) => spec),
     outcomes,
     raw: raw.map(({ title, rates }) => ({ title, rates })),
     loads,
   };
+  return { ...measured, arrivals: await measureArrivals(measured, workload, run) };
+}
+
+/** The agent and the best peer under one load: what the peer can just take, at random. */
+async function measureArrivals(
+  measured: Measured,
+  workload: Workload,
+  { running, load, rounds, cellSeconds, say }: WorkloadRun,
+): Promise<Measured["arrivals"]> {
+  // A timer is as coarse as an answer of the tiny model takes.
+  if (workload.model === "tiny") return undefined;
+  const peer = bestPeer(measured, ARRIVALS_CONNECTIONS);
+  const outcome = peer && measured.outcomes.get(peer.id);
+  if (peer === undefined || outcome === undefined || "failure" in outcome) return undefined;
+  const perSecond = ARRIVALS_SHARE * medianRate(outcome.cells[ARRIVALS_CONNECTIONS]);
+  say(`${workload.id}: ${rounds} rounds of ${perSecond.toFixed(0)} arrivals a second`);
+  const cells = new Map<string, Cell[]>();
+  const ours = measured.servers.find(({ isOurs }) => isOurs);
+  const both = running.filter(({ spec }) => spec.id === ours?.id || spec.id === peer.id);
+  for (let round = 0; round < rounds; round++)
+    for (const server of round % 2 === 0 ? both : both.toReversed()) {
+      const how = {
+        concurrency: ARRIVALS_CONNECTIONS,
+        seconds: 2 * cellSeconds,
+        arrivals: { perSecond, seed: round },
+      };
+      const cell = await awake(server, () => measureCell(server, { load, workload }, how));
+      cells.set(server.spec.id, [...(cells.get(server.spec.id) ?? []), cell]);
+    }
+  return { perSecond, peer, ours: cells.get(ours?.id ?? "") ?? [], theirs: cells.get(peer.id) ?? [] };
 }
 
 async function awake<T>({ spec, process }: RunningServer, act: () => Promise<T>): Promise<T> {
