@@ -55,7 +55,7 @@ test("a model of one item a run has the longest one as its largest", async () =>
   const { pipeline } = recordingPipeline({ maxItems: 1, maxLength: 100 });
   expect(await warmUp(pipeline, sampleOf)).toEqual({
     budget: 100,
-    runUnits: 8,
+    runUnits: 16,
     largestShapes: [{ rows: 1, length: 100 }],
   });
 });
@@ -73,7 +73,7 @@ test("a model without lengths is warmed by rows", async () => {
 test.each([
   ["a run that costs 27 units by itself", 5.9, { rows: 12, ms: 41.1 }, 27],
   ["one that costs nothing by itself", 5, { rows: 12, ms: 60 }, 2],
-  ["rows that cost nothing", 5, { rows: 12, ms: 5 }, 8],
+  ["rows that cost nothing", 5, { rows: 12, ms: 5 }, 16],
   ["a first run that was held up", 50, { rows: 12, ms: 60 }, 32],
 ])("knows of two runs what one costs: %s", (_, singleMs, more, units) => {
   expect(runUnitsOf(32, singleMs, more)).toBeCloseTo(units, 0);
