@@ -149,7 +149,7 @@ class ProcessPoolEngine implements Engine {
     this.#scheduler = new Scheduler(this.#models, {
       threads: options.threads,
       silenceMs: options.itemTimeoutMs ?? DEFAULT_ITEM_TIMEOUT_MS,
-      onRunEnd: () => this.#noteChange(),
+      onChange: () => this.#noteChange(),
       addProcess: (served) => this.#loader.addProcess(served),
     });
     this.#loader = new ModelLoader({

@@ -3,6 +3,7 @@ import path from "node:path";
 import { AutoglmError, hasErrorCode, toAutoglmError } from "@autoglm/api";
 import type { Log } from "@autoglm/telemetry";
 import type { ExecutionProvider } from "./onnx-session.ts";
+import type { InferenceChild } from "./child.ts";
 import type { ProcessPool } from "./process-pool.ts";
 import type { Residency } from "./residency.ts";
 import { ServedModel, type ModelOnDisk } from "./served-model.ts";
@@ -23,7 +24,7 @@ export interface ModelLoaderOptions {
   readonly threads: number;
   readonly executionProviders: readonly ExecutionProvider[];
   readonly performanceHint: PerformanceHint;
-  readonly processes: ProcessPool;
+  readonly processes: Pick<ProcessPool, "take" | "keepSpare">;
   readonly residency: Residency;
   readonly log: Log;
   readonly hasFreeThreads: (threads: number) => boolean;
@@ -70,6 +71,7 @@ export class ModelLoader {
       this.ensureLoaded(served).catch((error: unknown) => served.failAll(error));
       return;
     }
+    if (!served.mayGrow) return;
     const isWorth =
       served.slots.size < served.maxProcesses &&
       served.isBacklogged &&
@@ -78,7 +80,7 @@ export class ModelLoader {
     const isUrgent = served.onlineWaitsForTasks && served.slots.size <= served.maxProcesses;
     if ((isWorth || isUrgent) && this.#options.residency.hasRoomToSpare(served)) {
       served.reservedProcesses++;
-      this.#start(served, Promise.resolve()).catch((error: unknown) => served.stopGrowing(error));
+      this.#start(served, Promise.resolve()).catch((error: unknown) => served.pauseGrowth(error));
     }
   }
 
@@ -109,8 +111,9 @@ export class ModelLoader {
   async #startProcess(served: ServedModel, attempts = 2): Promise<number> {
     const { directory, contextLength } = served.model;
     const { executionProviders, performanceHint, processes } = this.#options;
-    const child = processes.take();
+    let child: InferenceChild | undefined;
     try {
+      child = processes.take();
       const start = performance.now();
       const { serving } = await child.call<"loaded">(
         {
@@ -130,10 +133,11 @@ export class ModelLoader {
         this.#sayFallback(served, serving.provider, serving.fallbackReason);
       return loadMs;
     } catch (thrown) {
-      await child.kill();
+      await child?.kill();
       // Whatever ended it from outside may have had nothing to do with this model.
       if (hasErrorCode(thrown, "InferenceWorkerLost")) {
-        served.noteCrash(thrown);
+        // Where one process has the model, another one that has no room says nothing about the model.
+        if (served.slots.size === 0) served.noteCrash(thrown);
         if (attempts > 1 && served.setAside === undefined)
           return await this.#startProcess(served, attempts - 1);
       }

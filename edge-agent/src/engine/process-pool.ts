@@ -23,7 +23,13 @@ export class ProcessPool {
 
   /** Called after a load rather than at `take`: two starts at once would only slow each other down. */
   keepSpare(): void {
-    if (this.#spare?.alive !== true && !this.#closed) this.#spare = this.#spawn();
+    if (this.#spare?.alive === true || this.#closed) return;
+    try {
+      this.#spare = this.#spawn();
+    } catch {
+      // No memory for a process now: whoever needs one tries again, and gets to know it.
+      this.#spare = undefined;
+    }
   }
 
   /** As measured when it was last asked for. */

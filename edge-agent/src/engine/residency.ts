@@ -11,7 +11,8 @@ export interface MemoryLimits {
 /**
  * Which models have memory. Each process counts with what its model declares, and with what any process takes there. To
  * make room, idle extra processes go first, then the idle model that was used longest ago, one that no request is open for
- * before others. While nothing is idle, loading waits. Loads take their room one after the other.
+ * before others. While nothing is idle, loading waits. Loads take their room one after the other, those for online requests
+ * before those for tasks.
  *
  * An online request does not wait for a whole task: a model that works for tasks alone finishes the runs that it is on and
  * gives its room up; its task goes on when it has room again. So that two models don't spend their time loading, each
@@ -20,9 +21,8 @@ export interface MemoryLimits {
 export class Residency {
   readonly #models: Map<string, ServedModel>;
   readonly #limits: MemoryLimits;
-  #turn: Promise<unknown> = Promise.resolve();
-  /** Loads that wait for room, the one whose turn it is included. */
-  #waiting = 0;
+  /** Loads that wait for room, in order of arrival. */
+  readonly #loads: ServedModel[] = [];
   #changed: PromiseWithResolvers<void> | undefined;
 
   constructor(models: Map<string, ServedModel>, limits: MemoryLimits) {
@@ -40,20 +40,21 @@ export class Residency {
    * Reserves memory for one process of the model.
    * @throws AutoglmError `ModelLoadFailed` for a model that can never fit, `Aborted` when nobody wants it any more
    */
-  takeRoom(served: ServedModel): Promise<void> {
-    this.#waiting++;
-    const turn = this.#turn
-      .then(() => this.#makeRoom(served))
-      .finally(() => {
-        this.#waiting--;
-      });
-    this.#turn = turn.catch(() => undefined);
-    return turn;
+  async takeRoom(served: ServedModel): Promise<void> {
+    this.#loads.push(served);
+    try {
+      await this.#waitForRoom(served);
+      served.reservedProcesses++;
+    } finally {
+      this.#loads.splice(this.#loads.indexOf(served), 1);
+      for (const model of this.#models.values()) model.turn.isYielding = false;
+      this.noteChange();
+    }
   }
 
   /** For one process more of a model that has some: what was freed for a load that waits is not taken from it. */
   hasRoomToSpare(served: ServedModel): boolean {
-    return this.#waiting === 0 && this.#hasRoomFor(served);
+    return this.#loads.length === 0 && this.#hasRoomFor(served);
   }
 
   async removeIdleProcesses(served: ServedModel): Promise<void> {
@@ -61,7 +62,7 @@ export class Residency {
     this.#forget(served);
   }
 
-  async #makeRoom(served: ServedModel): Promise<void> {
+  async #waitForRoom(served: ServedModel): Promise<void> {
     const { budgetBytes, processOverheadBytes } = this.#limits;
     const needed = this.#processBytes(served);
     if (needed > budgetBytes) {
@@ -69,26 +70,26 @@ export class Residency {
       const message = `model ${served.model.name} needs ${needed} bytes of memory${runtime}, the node has ${budgetBytes} for models; raise AUTOGLM_MEMORY_BUDGET or take a smaller variant`;
       throw new AutoglmError("ModelLoadFailed", message, { retry: "never" });
     }
-    try {
-      while (!this.#hasRoomFor(served)) {
-        if (served.users === 0 && served.queue.length === 0)
-          throw new AutoglmError("Aborted", "nobody waits for the model", { retry: "never" });
-        const now = performance.now();
-        const victim = chooseVictim(this.#askable(served, now));
-        const [slot] = victim?.idleSlots ?? [];
-        if (victim === undefined || slot === undefined) {
-          // One that is between two runs has nothing to finish: no change would say that it is idle.
-          if (this.#onlineWaits && this.#askForRoom(served, now)) continue;
-          await this.#untilChange(now);
-        } else {
-          await victim.removeProcess(slot);
-          this.#forget(victim);
-        }
+    while (this.#next !== served || !this.#hasRoomFor(served)) {
+      if (served.users === 0 && served.queue.length === 0)
+        throw new AutoglmError("Aborted", "nobody waits for the model", { retry: "never" });
+      const now = performance.now();
+      const victim = this.#next === served ? chooseVictim(this.#askable(served, now)) : undefined;
+      const [slot] = victim?.idleSlots ?? [];
+      if (victim === undefined || slot === undefined) {
+        // One that is between two runs has nothing to finish: no change would say that it is idle.
+        if (this.#next === served && this.#onlineWaits && this.#askForRoom(served, now)) continue;
+        await this.#untilChange(now);
+      } else {
+        await victim.removeProcess(slot);
+        this.#forget(victim);
       }
-      served.reservedProcesses++;
-    } finally {
-      for (const model of this.#models.values()) model.turn.isYielding = false;
     }
+  }
+
+  /** Whose turn it is: loads take their room one after the other, those for online requests first. */
+  get #next(): ServedModel | undefined {
+    return this.#loads.find(({ hasOnlineWork }) => hasOnlineWork) ?? this.#loads[0];
   }
 
   /** Whom the load may take room from: in its turn a model keeps it for a first run, and from tasks for online requests. */
@@ -119,9 +120,9 @@ export class Residency {
   /** Something became idle, or a turn ends. */
   async #untilChange(now: number): Promise<void> {
     const changed = (this.#changed ??= Promise.withResolvers<void>());
-    const ends = [...this.#models.values()].map(({ turn }) => turn.ends).filter((end) => end > now);
-    if (ends.length === 0) return changed.promise;
-    const timer = setTimeout(() => this.noteChange(), Math.min(...ends) - now + 1);
+    const end = Math.min(...[...this.#models.values()].map(({ turn }) => turn.nextEnd(now)));
+    if (end === Infinity) return changed.promise;
+    const timer = setTimeout(() => this.noteChange(), end - now + 1);
     try {
       await changed.promise;
     } finally {

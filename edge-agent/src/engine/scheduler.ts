@@ -5,7 +5,8 @@ export interface SchedulerOptions {
   readonly threads: number;
   /** Longest time without a sign of progress in a run. */
   readonly silenceMs: number;
-  readonly onRunEnd: () => void;
+  /** A run has ended, or what waited is gone. */
+  readonly onChange: () => void;
   /** Work waits and no process of the model is idle. */
   readonly addProcess: (served: ServedModel) => void;
 }
@@ -46,16 +47,18 @@ export class Scheduler {
   #pump(): void {
     const now = performance.now();
     const waiting: ServedModel[] = [];
+    let hasDropped = false;
     for (const served of this.#models.values()) {
-      served.dropOver(now);
+      hasDropped = served.dropOver(now) || hasDropped;
       if (served.queue.length > 0) waiting.push(served);
     }
     waiting.sort((a, b) => a.firstRank - b.firstRank || a.firstSequence - b.firstSequence);
     for (const served of waiting) this.#serve(served);
+    if (hasDropped) this.#options.onChange();
   }
 
   #serve(served: ServedModel): void {
-    const { silenceMs, onRunEnd, addProcess } = this.#options;
+    const { silenceMs, onChange, addProcess } = this.#options;
     while (served.queue.length > 0) {
       const slot = served.slotForFirst();
       if (slot === undefined) return addProcess(served);
@@ -64,7 +67,7 @@ export class Scheduler {
       if (!slot.busy && served.busyProcesses > 0 && free < 1 && !served.onlineRunsBesideTasks) return;
       served.lastUsed = this.nextSequence();
       const processes = Math.max(1, Math.min(served.idleProcesses, free));
-      void served.dispatch(slot, { silenceMs, processes }).then(onRunEnd);
+      void served.dispatch(slot, { silenceMs, processes }).then(onChange);
     }
   }
 

@@ -31,6 +31,8 @@ export interface ModelOnDisk {
 const WORTH_SPLITTING_MS = 0.4;
 /** So long after an online request one process, or some rows, are kept free of tasks, where there are several. */
 const ONLINE_MEMORY_MS = 10_000;
+/** What kept a further process from starting, memory that others have perhaps, may be over then. */
+const GROWTH_PAUSE_MS = 60_000;
 /** Rows of a process whose runs overlap that tasks then leave free. */
 const ONLINE_ROWS = 2;
 
@@ -46,7 +48,7 @@ export class ServedModel implements EvictionView {
   readonly model: ModelOnDisk;
   /** Intra-op threads of each process. */
   readonly threads: number;
-  maxProcesses: number;
+  readonly maxProcesses: number;
   readonly slots = new Set<Slot>();
   /** By rank, then by arrival. */
   queue: QueuedItem[] = [];
@@ -68,6 +70,7 @@ export class ServedModel implements EvictionView {
   readonly #crashes = new Crashes();
   readonly #times = new RunTimes();
   #lastOnline = -Infinity;
+  #growsAgainAt = -Infinity;
   readonly #log: Log;
 
   constructor(
@@ -119,7 +122,7 @@ export class ServedModel implements EvictionView {
 
   /** It was loaded for somebody whose first run is to come. */
   get isAwaited(): boolean {
-    return this.users > 0 && !this.turn.hasRun;
+    return (this.users > 0 && !this.turn.hasRun) || this.turn.expectsFirstRun(performance.now());
   }
 
   /** An online request was answered a moment ago, and the next one may be on its way. */
@@ -203,9 +206,12 @@ export class ServedModel implements EvictionView {
     return (units * this.#times.msPerUnit) / Math.max(1, this.slots.size);
   }
 
-  /** Items that nobody waits for are not worth a run; those whose time is over get to know it. */
-  dropOver(now: number): void {
-    if (!this.queue.some(({ owner, deadline }) => owner.over || deadline <= now)) return;
+  /**
+   * Items that nobody waits for are not worth a run; those whose time is over get to know it.
+   * @returns whether there were any
+   */
+  dropOver(now: number): boolean {
+    if (!this.queue.some(({ owner, deadline }) => owner.over || deadline <= now)) return false;
     const kept: QueuedItem[] = [];
     for (const item of this.queue) {
       if (!item.owner.over && item.deadline > now) {
@@ -217,6 +223,7 @@ export class ServedModel implements EvictionView {
         item.owner.fail(new AutoglmError("Timeout", "the deadline passed before its turn came"));
     }
     this.queue = kept;
+    return true;
   }
 
   /** Ends everything that waits here: there is no process, and none can be started. */
@@ -227,10 +234,14 @@ export class ServedModel implements EvictionView {
     for (const { owner } of queue) owner.fail(toAutoglmError(error));
   }
 
-  /** A further process could not be started: those that there are go on alone. */
-  stopGrowing(error: unknown): void {
+  /** A further process could not be started: for a while those that there are go on alone. */
+  pauseGrowth(error: unknown): void {
     this.#log.warn({ error }, "a further inference process could not be started");
-    this.maxProcesses = Math.max(1, this.slots.size);
+    this.#growsAgainAt = performance.now() + GROWTH_PAUSE_MS;
+  }
+
+  get mayGrow(): boolean {
+    return performance.now() >= this.#growsAgainAt;
   }
 
   enqueue(item: Omit<QueuedItem, "length" | "rows" | "alone" | "streamed">): void {

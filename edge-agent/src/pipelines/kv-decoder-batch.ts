@@ -53,12 +53,14 @@ export class KvDecoderBatch {
   async decode(rows: readonly DecoderRow[], onStep: () => void): Promise<void> {
     const members = rows.map((row) => ({ row, done: Promise.withResolvers<void>() }));
     this.#waiting.push(...members);
-    this.#onStep.push(onStep);
+    // Of its own for every call: callers may pass the same function.
+    const listener = () => onStep();
+    this.#onStep.push(listener);
     if (!this.#isRunning) void this.#run();
     try {
       await Promise.all(members.map(({ done }) => done.promise));
     } finally {
-      this.#onStep = this.#onStep.filter((listener) => listener !== onStep);
+      this.#onStep = this.#onStep.filter((other) => other !== listener);
     }
   }
 
