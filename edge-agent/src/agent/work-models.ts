@@ -22,15 +22,16 @@ export async function findModel(
   return model.runtime === "openai" ? model : models.ensure(model, signal, onDownload);
 }
 
-/** The engine for a specification: a gate in front of two models where it asks for one. */
-export async function engineFor(
+/** Calls `use` with the engine for a specification: a gate in front of two models where it asks for one. */
+export async function withEngine(
   parts: WorkModelParts,
   spec: WorkSpec,
   run: number,
-): Promise<{ readonly engine: InferenceEngine; readonly close: () => Promise<void> }> {
+  use: (engine: InferenceEngine) => Promise<void>,
+): Promise<void> {
   const { engine, gate, log } = parts;
   const { gating } = spec;
-  if (gating === undefined) return { engine, close: async () => undefined };
+  if (gating === undefined) return use(engine);
   const gated = await GatedEngine.open(
     gateOptionsOf({ ...spec, gating }, run, {
       engine,
@@ -40,7 +41,16 @@ export async function engineFor(
       find: (model, signal) => findModel(parts, model, signal),
     }),
   );
-  return { engine: gated, close: () => gated.close() };
+  try {
+    await use(gated);
+  } catch (error) {
+    // Whether there is another try depends on what ended this one, not on a gate that could not be closed after it.
+    await gated.close().catch((cause: unknown) => {
+      log.warn({ error: cause }, "what the gate spent could not be written down");
+    });
+    throw error;
+  }
+  await gated.close();
 }
 
 /** Says which model answered where the task named another one. */

@@ -29,7 +29,7 @@ import type { WorkView } from "./plan.ts";
 import type { InferenceEngine } from "./ports.ts";
 import type { SpecCache } from "./spec-cache.ts";
 import { keepSources, readItems, type RemoteInputs } from "./work-input.ts";
-import { engineFor, findModel, withStandIn, type WorkModelParts } from "./work-models.ts";
+import { findModel, withEngine, withStandIn, type WorkModelParts } from "./work-models.ts";
 
 export interface WorkDependencies extends WorkModelParts {
   readonly node: string;
@@ -168,12 +168,9 @@ export class AssignmentWork {
     const toFill = outbox.numbersToFill(assignment);
     if (toFill.length === 0 && this.#total !== undefined && produced.coversAll(this.#total)) return;
 
-    const gated = await engineFor(this.#dependencies, spec, assignment.run);
-    try {
-      await this.#answer(spec, gated.engine, { produced, toFill, signal });
-    } finally {
-      await gated.close();
-    }
+    await withEngine(this.#dependencies, spec, assignment.run, (engine) =>
+      this.#answer(spec, engine, { produced, toFill, signal }),
+    );
   }
 
   async #answer(

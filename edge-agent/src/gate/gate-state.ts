@@ -58,6 +58,7 @@ export class GateState {
   static async open(folder: string, log: Log, options: GateStateOptions = {}): Promise<GateState> {
     for (const part of ["learned", "budget", "decisions"]) {
       await mkdir(join(folder, part), { recursive: true, mode: 0o700 });
+      await removeUnfinished(join(folder, part));
     }
     await removeOldest(join(folder, "budget"), KEPT_BUDGETS);
     return new GateState(folder, log, options);
@@ -141,12 +142,25 @@ async function writeWhole(path: string, content: string): Promise<void> {
   const fresh = `${path}.${randomUUID()}.new`;
   const file = await open(fresh, "wx", 0o600);
   try {
-    await file.writeFile(content);
-    await file.sync();
-  } finally {
-    await file.close();
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(fresh, path);
+  } catch (error) {
+    // What is half written must not fill a disk that is full. Where it can't be removed, the next start does it.
+    await rm(fresh, { force: true }).catch(() => undefined);
+    throw error;
   }
-  await rename(fresh, path);
+}
+
+/** What a process left that was killed while it wrote. At the start nobody writes. */
+async function removeUnfinished(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (name.endsWith(".new")) await rm(join(folder, name), { force: true });
+  }
 }
 
 async function removeOldest(folder: string, kept: number): Promise<void> {

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { AutoglmError, gatePolicySchema, type GatePolicy, type ItemResult } from "@autoglm/api";
 import { GateReplay, type GateLogRecord } from "@autoglm/core";
 import { createLogger } from "@autoglm/telemetry";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { RunnableModel } from "../agent/ports.ts";
 import type { ModelOnDisk } from "../models/model-store.ts";
 import type { ParsedItem } from "../parse/index.ts";
@@ -441,6 +441,28 @@ describe("decision log", () => {
         expect((await recordsOf(part)).map((record) => replay.next(record)).filter(Boolean)).toEqual([]);
       }
     }
+  });
+
+  it("is closed where the budget can't be written down, and that is the error to know", async () => {
+    const state = await GateState.open(path.join(folder, "gate"), log);
+    const full = new Error("no space left on device");
+    let isClosed = false;
+    const openLog = state.openLog.bind(state);
+    state.openLog = async (...options) => {
+      const decisions = await openLog(...options);
+      const close = decisions.close.bind(decisions);
+      vi.spyOn(decisions, "close").mockImplementationOnce(async () => {
+        await close();
+        isClosed = true;
+        throw new Error("the log could not be written down either");
+      });
+      return decisions;
+    };
+    const { run, gate } = await openGate({ budget: { maxEscalations: 3 } }, { state });
+    await run(["hard"]);
+    vi.spyOn(state, "saveSpent").mockRejectedValueOnce(full);
+    await expect(gate.close()).rejects.toBe(full);
+    expect(isClosed).toBe(true);
   });
 
   it("holds no text", async () => {

@@ -222,11 +222,20 @@ export class Gatekeeper {
     };
   }
 
-  /** Everything is on the disk when it resolves. */
+  /**
+   * Everything is on the disk when it resolves; of what was learned or decided and can't be written, the log tells.
+   * @throws what the disk says of the budget, with the files closed all the same
+   */
   async close(): Promise<void> {
     this.#learned.unfollow(this.#noteOutcome);
     await this.#learned.saved();
-    await this.#budget.close();
+    try {
+      await this.#budget.close();
+    } catch (error) {
+      // The same disk may refuse the log as well; the first error is the one to know.
+      await this.#log.close().catch(() => undefined);
+      throw error;
+    }
     await this.#log.close();
   }
 

@@ -20,11 +20,14 @@ export class Learned {
   readonly #options: LearnedOptions;
   readonly #listeners = new Set<OutcomeListener>();
   #calibration: CalibrationState;
+  /** What need not be written again: what the file says, or what a new one begins with. */
+  #written: CalibrationState;
   #saving: Promise<void> | undefined;
 
   constructor(options: LearnedOptions) {
     this.#options = options;
     this.#calibration = options.known;
+    this.#written = options.known;
   }
 
   get calibration(): CalibrationState {
@@ -42,24 +45,32 @@ export class Learned {
   learn(outcome: LearnableOutcome): void {
     for (const listener of this.#listeners) listener(outcome);
     this.#calibration = learnOutcome(this.#calibration, outcome);
-    // The newest, one write at a time.
+    void this.#save();
+  }
+
+  /** Resolves when what was learned so far is on the disk; where that fails again, the log says so. */
+  async saved(): Promise<void> {
+    await this.#saving;
+    // A write failed, and the next outcome, which would bring another one, may never come.
+    if (this.#written !== this.#calibration) await this.#save();
+  }
+
+  /** The newest, one write at a time. */
+  #save(): Promise<void> {
     this.#saving ??= this.#write().finally(() => {
       this.#saving = undefined;
     });
+    return this.#saving;
   }
 
-  /** Resolves when what was learned so far is on the disk, or can't be. */
-  async saved(): Promise<void> {
-    await this.#saving;
-  }
-
+  /** Never rejects: what was learned counts without a file. */
   async #write(): Promise<void> {
     const { save, log } = this.#options;
-    let written: CalibrationState | undefined;
-    while (written !== this.#calibration) {
-      written = this.#calibration;
+    while (this.#written !== this.#calibration) {
+      const calibration = this.#calibration;
       try {
-        await save(written);
+        await save(calibration);
+        this.#written = calibration;
       } catch (error) {
         log.warn({ error }, "what the gate learned could not be written down");
         return;
