@@ -223,23 +223,36 @@ export class ModelStore {
     return reports;
   }
 
-  /** Deletes what nobody wants, beyond the limit or to make room. */
+  /** Deletes what nobody wants, begun downloads too, beyond the limit or to make room. */
   async collect(neededBytes = 0): Promise<void> {
-    const blobs = await this.#blobs.list();
+    const blobs = [...(await this.#blobs.list()), ...(await this.#blobs.listParts())];
     const freeBytes = (await this.#blobs.freeBytes()) - RESERVED_BYTES;
     const { limitBytes, log } = this.#options;
-    const wanted = new Set(this.#wanted);
-    for (const { model } of this.#fetches) for (const { sha256 } of model.files) wanted.add(sha256);
+    const wanted = new Set(blobs.map(({ sha256 }) => sha256).filter((sha256) => this.#isInUse(sha256)));
     const removed = planCollection({ blobs, wanted, limitBytes, freeBytes, neededBytes });
-    for (const { sha256, sizeBytes } of removed) {
-      for (const [digest, held] of this.#held) {
-        if (!held.files.some((file) => file.sha256 === sha256)) continue;
-        this.#held.delete(digest);
-        await this.#removeVariant(digest);
-      }
-      await this.#blobs.remove(sha256);
-      log.info({ sha256, sizeBytes }, "deleted a model file that nobody wants");
+    for (const { sha256, sizeBytes, isPart } of removed) {
+      // A task may have begun to fetch it since.
+      if (this.#isInUse(sha256)) continue;
+      if (isPart) await this.#blobs.removePart(sha256);
+      else await this.#removeBlob(sha256);
+      log.info({ sha256, sizeBytes, isPart }, "deleted a model file that nobody wants");
     }
+  }
+
+  /** An assignment wants the file, a task is fetching its model, or a download of it has not ended yet. */
+  #isInUse(sha256: string): boolean {
+    if (this.#wanted.has(sha256) || this.#downloads.bytesOf(sha256) !== undefined) return true;
+    return [...this.#fetches].some(({ model }) => model.files.some((file) => file.sha256 === sha256));
+  }
+
+  /** With the variants that have it. */
+  async #removeBlob(sha256: string): Promise<void> {
+    for (const [digest, held] of this.#held) {
+      if (!held.files.some((file) => file.sha256 === sha256)) continue;
+      this.#held.delete(digest);
+      await this.#removeVariant(digest);
+    }
+    await this.#blobs.remove(sha256);
   }
 
   #startHolding(digest: string, model: OnnxWorkModel): Held {

@@ -184,3 +184,31 @@ test("keeps what is wanted and deletes the oldest of the rest beyond its limit",
   expect(new Set(kept)).toEqual(new Set([files[0]?.sha256, files[2]?.sha256]));
   expect(await store.reports()).toHaveLength(2);
 });
+
+test("a begun download is kept for as long as it is wanted or goes on, and deleted beyond the limit after", async () => {
+  const folder = await site.folder();
+  const store = await openStore(folder, { limitBytes: 1000 });
+  const bytes = randomBytes(400_000);
+  const file = site.blob("model.onnx", bytes);
+  site.intercept = (_, response) => {
+    response.writeHead(200, { "content-length": bytes.length });
+    response.write(bytes.subarray(0, 250_000));
+    return true;
+  };
+  const stop = new AbortController();
+  const fetching = store.ensure(site.model([file]), stop.signal);
+  await expect.poll(async () => (await store.reports())[0]?.downloadedBytes).toBeGreaterThan(1000);
+  const kept = () => readdir(join(folder, "blobs", "sha256"));
+  await store.collect();
+  expect(await kept()).toEqual([`${file.sha256}.part`]);
+  stop.abort();
+  await expect(fetching).rejects.toMatchObject({ code: "Aborted" });
+
+  const again = await openStore(folder, { limitBytes: 1000 });
+  again.setWanted(new Set([file.sha256]));
+  await again.collect();
+  expect(await kept()).toEqual([`${file.sha256}.part`]);
+  again.setWanted(new Set());
+  await again.collect();
+  expect(await kept()).toEqual([]);
+});
