@@ -138,6 +138,11 @@ export class ModelStore {
     this.#wanted = wanted;
   }
 
+  /** For when it is not known of all assignments what they want: what was wanted before may be still. */
+  addWanted(more: ReadonlySet<string>): void {
+    this.#wanted = this.#wanted.union(more);
+  }
+
   /**
    * Resolves when every file of the model is on the disk with its digest checked.
    * @param onMissing called before the first byte, if there is one to fetch
