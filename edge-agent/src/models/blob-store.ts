@@ -103,6 +103,20 @@ export class BlobStore {
     return parts;
   }
 
+  /** Bytes of these files that are not on the disk yet; a file that is listed twice is written once. */
+  async bytesToWrite(files: readonly Pick<StoredBlob, "sha256" | "sizeBytes">[]): Promise<number> {
+    // Parts first: one that becomes whole in between is in both lists and not in none.
+    const stored = [...(await this.listParts()), ...(await this.list())];
+    const writtenBytes = new Map(stored.map(({ sha256, sizeBytes }) => [sha256, sizeBytes]));
+    const missingBytes = new Map(
+      files.map(({ sha256, sizeBytes }) => [
+        sha256,
+        Math.max(0, sizeBytes - (writtenBytes.get(sha256) ?? 0)),
+      ]),
+    );
+    return missingBytes.values().reduce((sum, bytes) => sum + bytes, 0);
+  }
+
   /** Bytes that may still be written to the volume. */
   async freeBytes(): Promise<number> {
     const { bavail, bsize } = await statfs(this.folder);
