@@ -334,8 +334,12 @@ export class AgentRuntime {
         }
         for (const part of spec && "parts" in spec.input ? spec.input.parts : []) documents.add(part);
       }
+      if (!isComplete) {
+        // One that was preempted wants its model still, and is not there to say so.
+        models.addWanted(files);
+        return;
+      }
       models.setWanted(files);
-      if (!isComplete) return;
       try {
         await specs.keepOnly(documents);
         await models.collect();

@@ -6,8 +6,9 @@ import { join } from "node:path";
 export interface StoredBlob {
   readonly sha256: string;
   readonly sizeBytes: number;
-  /** When it was last wanted. */
+  /** When it was last wanted; of a part, when it last grew. */
   readonly usedAtMs: number;
+  readonly isPart: boolean;
 }
 
 /** A blob that is being put together; a later process goes on with it. */
@@ -83,19 +84,47 @@ export class BlobStore {
 
   async list(): Promise<StoredBlob[]> {
     const blobs: StoredBlob[] = [];
-    for (const name of await readdir(this.folder)) {
-      if (!/^[0-9a-f]{64}$/.test(name)) continue;
-      const file = await stat(this.path(name)).catch(() => undefined);
-      const marker = await stat(this.path(name) + VERIFIED).catch(() => undefined);
-      if (file) blobs.push({ sha256: name, sizeBytes: file.size, usedAtMs: marker?.mtimeMs ?? file.mtimeMs });
+    for (const sha256 of await this.#digestsOf(/^([0-9a-f]{64})$/)) {
+      const file = await stat(this.path(sha256)).catch(() => undefined);
+      const marker = await stat(this.path(sha256) + VERIFIED).catch(() => undefined);
+      if (!file) continue;
+      blobs.push({ sha256, sizeBytes: file.size, usedAtMs: marker?.mtimeMs ?? file.mtimeMs, isPart: false });
     }
     return blobs;
+  }
+
+  /** Downloads that were begun. */
+  async listParts(): Promise<StoredBlob[]> {
+    const parts: StoredBlob[] = [];
+    for (const sha256 of await this.#digestsOf(/^([0-9a-f]{64})\.part$/)) {
+      const file = await stat(this.partPath(sha256)).catch(() => undefined);
+      if (file) parts.push({ sha256, sizeBytes: file.size, usedAtMs: file.mtimeMs, isPart: true });
+    }
+    return parts;
+  }
+
+  /** Bytes of these files that are not on the disk yet; a file that is listed twice is written once. */
+  async bytesToWrite(files: readonly Pick<StoredBlob, "sha256" | "sizeBytes">[]): Promise<number> {
+    // Parts first: one that becomes whole in between is in both lists and not in none.
+    const stored = [...(await this.listParts()), ...(await this.list())];
+    const writtenBytes = new Map(stored.map(({ sha256, sizeBytes }) => [sha256, sizeBytes]));
+    const missingBytes = new Map(
+      files.map(({ sha256, sizeBytes }) => [
+        sha256,
+        Math.max(0, sizeBytes - (writtenBytes.get(sha256) ?? 0)),
+      ]),
+    );
+    return missingBytes.values().reduce((sum, bytes) => sum + bytes, 0);
   }
 
   /** Bytes that may still be written to the volume. */
   async freeBytes(): Promise<number> {
     const { bavail, bsize } = await statfs(this.folder);
     return bavail * bsize;
+  }
+
+  async #digestsOf(name: RegExp): Promise<string[]> {
+    return (await readdir(this.folder)).flatMap((entry) => name.exec(entry)?.[1] ?? []);
   }
 }
 

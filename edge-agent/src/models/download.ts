@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { AutoglmError, toAutoglmError, type WorkFile } from "@autoglm/api";
@@ -7,9 +7,15 @@ import type { BlobStore } from "./blob-store.ts";
 /** One try of one address ended. */
 type Attempt =
   | { readonly kind: "whole" }
-  /** The digest of what came is wrong: it was deleted. */
-  | { readonly kind: "wrongDigest" }
+  /** The digest is wrong: what was there is deleted. It is the source's fault alone if all bytes came from it. */
+  | { readonly kind: "wrongDigest"; readonly isAllFromSource: boolean }
   | { readonly kind: "failed"; readonly reason: string };
+
+/** The hash of the part's first bytes. It grows with the part: going on at the next address needs no second reading. */
+interface PartHash {
+  hash: Hash;
+  bytes: number;
+}
 
 export interface DownloadOptions {
   readonly blobs: BlobStore;
@@ -29,19 +35,24 @@ const STALL_MS = 30_000;
 
 /**
  * Gets a blob by HTTP, from whichever address has it, going on where an earlier try ended, and checks its digest
- * while it comes in. Two sources with a wrong digest end it: a third would hardly be right.
+ * while it comes in. Two sources with a wrong digest end it: a third would hardly be right. A source that only went on
+ * with what others began is asked for the whole file before it counts as wrong.
  * @throws AutoglmError `ModelDigestMismatch`, `ModelUnavailable`, `Aborted`
  */
 export async function downloadBlob(options: DownloadOptions): Promise<void> {
   const { file, signal } = options;
   const failures: string[] = [];
+  const begun: PartHash = { hash: createHash("sha256"), bytes: 0 };
+  const ask = (url: string): Promise<Attempt> =>
+    tryAddress(url, options, begun).catch((error: unknown) => {
+      return { kind: "failed", reason: toAutoglmError(error).message };
+    });
   let wrongDigests = 0;
   for (let round = 0; round < (options.rounds ?? ROUNDS); round++) {
     if (round > 0) await options.pause(round);
     for (const url of file.urls) {
-      const attempt = await tryAddress(url, options).catch((error: unknown): Attempt => {
-        return { kind: "failed", reason: toAutoglmError(error).message };
-      });
+      let attempt = await ask(url);
+      if (attempt.kind === "wrongDigest" && !attempt.isAllFromSource) attempt = await ask(url);
       if (signal.aborted) throw new AutoglmError("Aborted", "the download was stopped");
       if (attempt.kind === "whole") return;
       if (attempt.kind === "failed") {
@@ -68,14 +79,16 @@ function digestMismatch(file: WorkFile): AutoglmError {
   );
 }
 
-async function tryAddress(url: string, options: DownloadOptions): Promise<Attempt> {
+async function tryAddress(url: string, options: DownloadOptions, begun: PartHash): Promise<Attempt> {
   const { blobs, file, onProgress } = options;
   let have = await blobs.partBytes(file.sha256);
   if (have > file.sizeBytes) {
     await blobs.removePart(file.sha256);
     have = 0;
   }
-  const hash = createHash("sha256");
+  // Before the source is asked: a slow disk may need longer for a large part than a source may keep silent.
+  if (begun.bytes !== have) await hashPart(begun, blobs.partPath(file.sha256), have, options.signal);
+  let starts: number | undefined = have;
   if (have < file.sizeBytes || file.sizeBytes === 0) {
     const stalled = new AbortController();
     const signal = AbortSignal.any([options.signal, stalled.signal]);
@@ -86,22 +99,22 @@ async function tryAddress(url: string, options: DownloadOptions): Promise<Attemp
         signal,
         ...(have > 0 && { headers: { range: `bytes=${have}-` } }),
       });
-      const starts = startOf(response, have);
+      starts = startOf(response, have);
       if (starts === undefined) {
         await response.body?.cancel();
         if (response.status === 416) await blobs.removePart(file.sha256);
         return { kind: "failed", reason: `HTTP ${response.status}` };
       }
+      if (starts === 0) restart(begun);
       const part = await open(blobs.partPath(file.sha256), starts === 0 ? "w" : "r+");
       try {
-        // A begun part is hashed again: that is cheap beside the download it spares.
-        if (starts > 0) await hashInto(hash, blobs.partPath(file.sha256), starts);
         let at = starts;
         for await (const bytes of response.body ?? []) {
-          if (at + bytes.length > file.sizeBytes) return await reject(blobs, file);
+          if (at + bytes.length > file.sizeBytes) return await reject(options, begun, starts);
           await part.write(bytes, 0, bytes.length, at);
-          hash.update(bytes);
+          begun.hash.update(bytes);
           at += bytes.length;
+          begun.bytes = at;
           onProgress(at);
           timer.refresh();
         }
@@ -115,18 +128,17 @@ async function tryAddress(url: string, options: DownloadOptions): Promise<Attemp
     } finally {
       clearTimeout(timer);
     }
-  } else {
-    await hashInto(hash, blobs.partPath(file.sha256), have);
   }
-  if (hash.digest("hex") !== file.sha256) return await reject(blobs, file);
+  if (begun.hash.copy().digest("hex") !== file.sha256) return await reject(options, begun, starts);
   await blobs.adopt(file.sha256);
   onProgress(file.sizeBytes);
   return { kind: "whole" };
 }
 
-async function reject(blobs: BlobStore, file: WorkFile): Promise<Attempt> {
+async function reject({ blobs, file }: DownloadOptions, begun: PartHash, starts: number): Promise<Attempt> {
   await blobs.removePart(file.sha256);
-  return { kind: "wrongDigest" };
+  restart(begun);
+  return { kind: "wrongDigest", isAllFromSource: starts === 0 };
 }
 
 /** Where the body of the response begins in the file; undefined: it is no part of it. */
@@ -137,10 +149,17 @@ function startOf(response: Response, asked: number): number | undefined {
   return range && Number(range[1]) === asked ? asked : undefined;
 }
 
-async function hashInto(hash: ReturnType<typeof createHash>, path: string, bytes: number): Promise<void> {
+function restart(begun: PartHash): void {
+  begun.hash = createHash("sha256");
+  begun.bytes = 0;
+}
+
+async function hashPart(begun: PartHash, path: string, bytes: number, signal: AbortSignal): Promise<void> {
+  restart(begun);
   if (bytes === 0) return;
-  for await (const part of createReadStream(path, { end: bytes - 1, highWaterMark: 1024 * 1024 })) {
-    hash.update(part as Buffer);
+  for await (const read of createReadStream(path, { end: bytes - 1, highWaterMark: 1024 * 1024, signal })) {
+    begun.hash.update(read as Buffer);
+    begun.bytes += (read as Buffer).length;
   }
 }
 

@@ -81,6 +81,8 @@ interface Held {
 interface Fetch {
   readonly digest: string;
   readonly model: OnnxWorkModel;
+  /** Files that it found missing, once there is room for them. */
+  admitted: readonly WorkFile[];
 }
 
 export class ModelStore {
@@ -94,6 +96,8 @@ export class ModelStore {
   readonly #linked = new Map<string, Promise<string>>();
   /** Fetches under way, one for each task: their models are as good as wanted. */
   readonly #fetches = new Set<Fetch>();
+  /** Of the last fetch that asked for room. */
+  #admitting: Promise<void> = Promise.resolve();
   readonly #now: () => number;
   #wanted: ReadonlySet<string> = new Set();
 
@@ -138,6 +142,11 @@ export class ModelStore {
     this.#wanted = wanted;
   }
 
+  /** For when it is not known of all assignments what they want: what was wanted before may be still. */
+  addWanted(more: ReadonlySet<string>): void {
+    this.#wanted = this.#wanted.union(more);
+  }
+
   /**
    * Resolves when every file of the model is on the disk with its digest checked.
    * @param onMissing called before the first byte, if there is one to fetch
@@ -150,7 +159,7 @@ export class ModelStore {
   ): Promise<ModelOnDisk> {
     const digest = digestOf(model);
     const held = this.#startHolding(digest, model);
-    const mine: Fetch = { digest, model };
+    const mine: Fetch = { digest, model, admitted: [] };
     this.#fetches.add(mine);
     try {
       const missing: WorkFile[] = [];
@@ -161,7 +170,7 @@ export class ModelStore {
         onMissing();
         held.state = "Downloading";
         held.startedAtMs = this.#now();
-        await this.#admit(missing);
+        await this.#admit(mine, missing);
         held.bytesAtStart = await this.#heldBytes(held);
         this.#options.onChange();
         for (const file of missing) await this.#downloads.fetch(file, signal);
@@ -223,23 +232,36 @@ export class ModelStore {
     return reports;
   }
 
-  /** Deletes what nobody wants, beyond the limit or to make room. */
+  /** Deletes what nobody wants, begun downloads too, beyond the limit or to make room. */
   async collect(neededBytes = 0): Promise<void> {
-    const blobs = await this.#blobs.list();
-    const freeBytes = (await this.#blobs.freeBytes()) - RESERVED_BYTES;
+    const blobs = [...(await this.#blobs.list()), ...(await this.#blobs.listParts())];
+    const freeBytes = await this.#spareBytes();
     const { limitBytes, log } = this.#options;
-    const wanted = new Set(this.#wanted);
-    for (const { model } of this.#fetches) for (const { sha256 } of model.files) wanted.add(sha256);
+    const wanted = new Set(blobs.map(({ sha256 }) => sha256).filter((sha256) => this.#isInUse(sha256)));
     const removed = planCollection({ blobs, wanted, limitBytes, freeBytes, neededBytes });
-    for (const { sha256, sizeBytes } of removed) {
-      for (const [digest, held] of this.#held) {
-        if (!held.files.some((file) => file.sha256 === sha256)) continue;
-        this.#held.delete(digest);
-        await this.#removeVariant(digest);
-      }
-      await this.#blobs.remove(sha256);
-      log.info({ sha256, sizeBytes }, "deleted a model file that nobody wants");
+    for (const { sha256, sizeBytes, isPart } of removed) {
+      // A task may have begun to fetch it since.
+      if (this.#isInUse(sha256)) continue;
+      if (isPart) await this.#blobs.removePart(sha256);
+      else await this.#removeBlob(sha256);
+      log.info({ sha256, sizeBytes, isPart }, "deleted a model file that nobody wants");
     }
+  }
+
+  /** An assignment wants the file, a task is fetching its model, or a download of it has not ended yet. */
+  #isInUse(sha256: string): boolean {
+    if (this.#wanted.has(sha256) || this.#downloads.bytesOf(sha256) !== undefined) return true;
+    return [...this.#fetches].some(({ model }) => model.files.some((file) => file.sha256 === sha256));
+  }
+
+  /** With the variants that have it. */
+  async #removeBlob(sha256: string): Promise<void> {
+    for (const [digest, held] of this.#held) {
+      if (!held.files.some((file) => file.sha256 === sha256)) continue;
+      this.#held.delete(digest);
+      await this.#removeVariant(digest);
+    }
+    await this.#blobs.remove(sha256);
   }
 
   #startHolding(digest: string, model: OnnxWorkModel): Held {
@@ -267,21 +289,37 @@ export class ModelStore {
     return [...this.#fetches].some((other) => other !== mine && other.digest === mine.digest);
   }
 
-  /** Makes sure that the volume has room before the first byte. */
-  async #admit(missing: readonly WorkFile[]): Promise<void> {
-    let neededBytes = 0;
-    for (const { sha256, sizeBytes } of missing) {
-      if (this.#downloads.bytesOf(sha256) === undefined)
-        neededBytes += sizeBytes - (await this.#blobs.partBytes(sha256));
-    }
+  /** Makes sure that the volume has room before the first byte. One at a time: two would count on the same room. */
+  #admit(mine: Fetch, missing: readonly WorkFile[]): Promise<void> {
+    const admitted = this.#admitting.then(() => this.#admitAlone(mine, missing));
+    this.#admitting = admitted.catch(() => undefined);
+    return admitted;
+  }
+
+  async #admitAlone(mine: Fetch, missing: readonly WorkFile[]): Promise<void> {
+    const promised = new Set(this.#promisedFiles().map(({ sha256 }) => sha256));
+    const neededBytes = await this.#blobs.bytesToWrite(missing.filter(({ sha256 }) => !promised.has(sha256)));
     await this.collect(neededBytes);
-    const freeBytes = (await this.#blobs.freeBytes()) - RESERVED_BYTES;
-    if (neededBytes <= freeBytes) return;
+    const freeBytes = Math.max(0, await this.#spareBytes());
+    if (neededBytes <= freeBytes) {
+      mine.admitted = missing;
+      return;
+    }
     throw new AutoglmError(
       "ModelUnavailable",
       `no room for the model: it needs ${formatQuantity(neededBytes)}, the volume of the state folder has ${formatQuantity(freeBytes)} to spare`,
       { details: { neededBytes, freeBytes } },
     );
+  }
+
+  /** Bytes that nobody counts on: what is admitted has still to be written. */
+  async #spareBytes(): Promise<number> {
+    const promisedBytes = await this.#blobs.bytesToWrite(this.#promisedFiles());
+    return (await this.#blobs.freeBytes()) - RESERVED_BYTES - promisedBytes;
+  }
+
+  #promisedFiles(): readonly WorkFile[] {
+    return [...this.#fetches].flatMap(({ admitted }) => admitted);
   }
 
   /** The folders of variants link to the blob that was: they are made again, once. */

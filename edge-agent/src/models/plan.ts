@@ -1,23 +1,23 @@
-export interface BlobView {
+interface BlobView {
   readonly sha256: string;
   readonly sizeBytes: number;
   readonly usedAtMs: number;
 }
 
 /**
- * Which blobs to delete: those that no assignment wants, least recently used first, until all together are within the
+ * Which blobs, whole or begun, to delete: those that no assignment wants, least recently used first, until all together are within the
  * limit and `neededBytes` more find room on the volume. A wanted blob is never deleted.
  */
-export function planCollection(facts: {
-  readonly blobs: readonly BlobView[];
+export function planCollection<Blob extends BlobView>(facts: {
+  readonly blobs: readonly Blob[];
   readonly wanted: ReadonlySet<string>;
   readonly limitBytes: number;
   readonly freeBytes: number;
   readonly neededBytes: number;
-}): readonly BlobView[] {
+}): readonly Blob[] {
   let total = facts.blobs.reduce((sum, { sizeBytes }) => sum + sizeBytes, facts.neededBytes);
   let free = facts.freeBytes;
-  const removed: BlobView[] = [];
+  const removed: Blob[] = [];
   const unwanted = facts.blobs
     .filter(({ sha256 }) => !facts.wanted.has(sha256))
     .sort((a, b) => a.usedAtMs - b.usedAtMs || (a.sha256 < b.sha256 ? -1 : 1));

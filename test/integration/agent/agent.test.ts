@@ -223,6 +223,23 @@ test("stops what left the document, and goes on with it when it comes back", asy
   expect(engine.computed.slice(computed).filter((item) => delivered.has(item))).toEqual([]);
 });
 
+test("a preempted assignment finds its model on the disk, also where models are kept up to a limit", async () => {
+  await startOne({ AUTOGLM_MODELS_LIMIT: "1500" }, new FakeEngine({ itemMs: 5 }));
+  const gib = 2 ** 30;
+  const file = site.blob("model.onnx", "l".repeat(1000));
+  const [lowModel, highModel] = [
+    site.model([file], "low"),
+    site.model([site.blob("model.onnx", "h".repeat(1000))], "high"),
+  ];
+  const low = await site.newAssignment(texts(200), { model: lowModel, priority: 1, reservedBytes: 3 * gib });
+  const high = await site.newAssignment(texts(5), { model: highModel, priority: 5, reservedBytes: 3 * gib });
+  await site.assign(low);
+  await site.until("the low one runs", () => site.reportOf(low)?.phase === "Running");
+  await site.assign(low, high);
+  await site.until("both complete", () => site.isComplete(low) && site.isComplete(high));
+  expect(site.requests.filter((request) => request.includes(file.sha256))).toHaveLength(1);
+});
+
 test("runs by priority what fits the memory, the rest when there is room", async () => {
   const engine = new FakeEngine({ itemMs: 1 });
   await startOne({}, engine);

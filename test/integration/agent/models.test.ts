@@ -1,15 +1,17 @@
 import { randomBytes } from "node:crypto";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, stat, writeFile } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import { join } from "node:path";
+import { BlobStore } from "../../../edge-agent/src/models/blob-store.ts";
 import { ModelStore } from "../../../edge-agent/src/models/model-store.ts";
 import { createLogger } from "@autoglm/telemetry";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { Site } from "./site.ts";
 
 let site: Site;
 const log = createLogger({ name: "test", level: "silent" });
 const never = new AbortController().signal;
+const patient = { timeout: 10_000 };
 
 beforeAll(async () => {
   site = await Site.start();
@@ -173,6 +175,64 @@ test("a model that is larger than the volume is refused before the first byte", 
   expect(site.requests).toEqual([]);
 });
 
+/** As if the volume had room for that many bytes of models. */
+function limitVolume(bytes: number): void {
+  const spy = vi.spyOn(BlobStore.prototype, "freeBytes").mockImplementation(async function (this: BlobStore) {
+    const sizes = (await readdir(this.folder)).map(
+      async (name) => (await stat(join(this.folder, name))).size,
+    );
+    const used = (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+    return 256 * 1024 * 1024 + bytes - used;
+  });
+  onTestFinished(() => spy.mockRestore());
+}
+
+test("of two models that begin at once and fit only alone, one is refused", async () => {
+  const store = await openStore(await site.folder());
+  limitVolume(150_000);
+  const models = ["a", "b"].map((name) => site.model([site.blob("model.onnx", name.repeat(100_000))], name));
+  const held: (() => void)[] = [];
+  site.intercept = (request, response) => {
+    const content = request.url?.endsWith(models[0]?.files[0]?.sha256 ?? "") ? "a" : "b";
+    held.push(() => response.end(content.repeat(100_000)));
+    return true;
+  };
+  const ended = Promise.allSettled(models.map((model) => store.ensure(model, never)));
+  const states = async () => (await store.reports()).map(({ state }) => state).toSorted();
+  await expect.poll(states, patient).toEqual(["Downloading", "Failed"]);
+  await expect.poll(() => held.length, patient).toBe(1);
+  for (const release of held) release();
+  expect((await ended).find(({ status }) => status === "rejected")).toMatchObject({
+    reason: { code: "ModelUnavailable", message: expect.stringContaining("no room") },
+  });
+  expect(await states()).toEqual(["Failed", "Ready"]);
+});
+
+test.each([
+  { volume: 199_000, isAdmitted: false },
+  // A little more than both files: a blob has a marker beside it.
+  { volume: 201_000, isAdmitted: true },
+])("what a download has written does not count twice: $volume", async ({ volume, isAdmitted }) => {
+  const folder = await site.folder();
+  const store = await openStore(folder);
+  limitVolume(volume);
+  const first = site.blob("model.onnx", "a".repeat(100_000));
+  const second = site.blob("model.onnx", "b".repeat(100_000));
+  site.intercept = (request, response) => {
+    if (!request.url?.endsWith(first.sha256)) return false;
+    response.writeHead(200, { "content-length": first.sizeBytes }).write("a".repeat(60_000));
+    return true;
+  };
+  const stop = new AbortController();
+  const begun = store.ensure(site.model([first]), stop.signal);
+  await expect.poll(async () => (await store.reports())[0]?.downloadedBytes, patient).toBe(60_000);
+  const next = store.ensure(site.model([second], "second"), never);
+  if (isAdmitted) expect(await next).toMatchObject({ name: "second" });
+  else await expect(next).rejects.toMatchObject({ message: expect.stringContaining("no room") });
+  stop.abort();
+  await expect(begun).rejects.toMatchObject({ code: "Aborted" });
+});
+
 test("keeps what is wanted and deletes the oldest of the rest beyond its limit", async () => {
   const folder = await site.folder();
   const store = await openStore(folder, { limitBytes: 2500 });
@@ -183,4 +243,32 @@ test("keeps what is wanted and deletes the oldest of the rest beyond its limit",
   const kept = (await readdir(join(folder, "blobs", "sha256"))).filter((name) => name.length === 64);
   expect(new Set(kept)).toEqual(new Set([files[0]?.sha256, files[2]?.sha256]));
   expect(await store.reports()).toHaveLength(2);
+});
+
+test("a begun download is kept for as long as it is wanted or goes on, and deleted beyond the limit after", async () => {
+  const folder = await site.folder();
+  const store = await openStore(folder, { limitBytes: 1000 });
+  const bytes = randomBytes(400_000);
+  const file = site.blob("model.onnx", bytes);
+  site.intercept = (_, response) => {
+    response.writeHead(200, { "content-length": bytes.length });
+    response.write(bytes.subarray(0, 250_000));
+    return true;
+  };
+  const stop = new AbortController();
+  const fetching = store.ensure(site.model([file]), stop.signal);
+  await expect.poll(async () => (await store.reports())[0]?.downloadedBytes, patient).toBeGreaterThan(1000);
+  const kept = () => readdir(join(folder, "blobs", "sha256"));
+  await store.collect();
+  expect(await kept()).toEqual([`${file.sha256}.part`]);
+  stop.abort();
+  await expect(fetching).rejects.toMatchObject({ code: "Aborted" });
+
+  const again = await openStore(folder, { limitBytes: 1000 });
+  again.setWanted(new Set([file.sha256]));
+  await again.collect();
+  expect(await kept()).toEqual([`${file.sha256}.part`]);
+  again.setWanted(new Set());
+  await again.collect();
+  expect(await kept()).toEqual([]);
 });
