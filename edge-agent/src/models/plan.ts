@@ -5,8 +5,8 @@ interface BlobView {
 }
 
 /**
- * Which blobs, whole or begun, to delete: those that no assignment wants, least recently used first, until all together are within the
- * limit and `neededBytes` more find room on the volume. A wanted blob is never deleted.
+ * Which blobs, whole or begun, to delete: those that no assignment wants, least recently used first, until all together
+ * are within the limit and `neededBytes` more find room on the volume. A wanted blob is never deleted.
  */
 export function planCollection<Blob extends BlobView>(facts: {
   readonly blobs: readonly Blob[];
