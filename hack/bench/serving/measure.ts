@@ -50,7 +50,9 @@ export interface RunningServer {
 
 const START_LIMIT_MS = 60_000;
 const CHECK_CONCURRENCY = 8;
-const WARM_UP_SECONDS = 1;
+/** The most that is measured, and long enough that what grows with the load (a second process of the agent) has grown. */
+const WARM_UP_CONCURRENCY = 64;
+const WARM_UP_SECONDS = 2;
 /** The last answers of the cell before are on their way then. */
 const PAUSE_MS = 60;
 
@@ -108,7 +110,7 @@ export async function checkServer(
   if (failures.length > 0) return `${failures.join(", ")} of ${keep} requests`;
   const problem = problemWithAnswers(workload, checked.kept);
   if (problem !== undefined) return problem;
-  await load.run({ ...request, concurrency: CHECK_CONCURRENCY, seconds: WARM_UP_SECONDS });
+  await load.run({ ...request, concurrency: WARM_UP_CONCURRENCY, seconds: WARM_UP_SECONDS });
   return undefined;
 }
 
